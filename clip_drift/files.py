@@ -1,0 +1,94 @@
+"""Drift files: ``.safetensors`` only, so that a file from a stranger can run no code."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from .drift import Drift
+from .errors import DriftError
+
+FORMAT = "clip_drift"
+VERSION = "1"
+
+
+def save_drift(drift: Drift, path: str | os.PathLike) -> None:
+    """Write a drift; the file is there whole or not at all.
+
+    Args:
+        path: ends in ``.safetensors``; its folder exists.
+    """
+    tensors = {"embeddings": drift.embeddings.contiguous(), "times": drift.times.contiguous()}
+    if drift.thumbnails is not None:
+        tensors["thumbnails"] = drift.thumbnails.contiguous()
+    # Only the base name: a shared file should not tell where its maker's videos lie.
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "encoder": drift.encoder,
+        "source": os.path.basename(drift.source.replace("\\", "/")),
+    }
+    path = Path(path)
+    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".unfinished")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(save(tensors, metadata))
+        os.chmod(unfinished, 0o666 & ~_umask())
+        os.replace(unfinished, path)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
+
+
+def load_drift(path: str | os.PathLike) -> Drift:
+    """Read a drift file.
+
+    Raises:
+        DriftError: no such file, not a safetensors file, not a drift, or one that is damaged.
+    """
+    path = Path(path)
+    name = path.name
+    if not path.is_file():
+        raise DriftError(f"drift file {name} does not exist: choose another.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise DriftError(
+                    f"{name} is a safetensors file but not a CLIP drift: choose a file that "
+                    "Save CLIP Drift wrote."
+                )
+            if metadata.get("version") != VERSION:
+                raise DriftError(
+                    f"{name} is a drift of format version {metadata.get('version')}, newer than "
+                    f"this pack reads ({VERSION}): update CLIP Drift."
+                )
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DriftError(
+            f"{name} is not a readable safetensors file ({error}): it is damaged or something "
+            "else; choose a file that Save CLIP Drift wrote."
+        ) from error
+    if not {"embeddings", "times"} <= tensors.keys() or not all(
+        tensors[key].is_floating_point() for key in ("embeddings", "times")
+    ):
+        raise DriftError(f"{name} lacks a drift's embeddings and times: it is damaged.")
+    try:
+        return Drift.from_embeddings(
+            tensors["embeddings"],
+            tensors["times"],
+            tensors.get("thumbnails"),
+            metadata.get("encoder", ""),
+            metadata.get("source", ""),
+        )
+    except DriftError as error:
+        raise DriftError(f"{name} is damaged: {error}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,56 @@
+"""Walks of the latent noise. A new one is a file here and a line in NOISE_WALKS.
+
+Every method keeps each frame's noise exactly standard normal, and frame i's noise depends on
+the seed, the motion, the strength and i alone: chunks and batches give the same clip.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ..errors import DriftError
+from ..sequence import RotationSequence
+from ..strength import Strength, per_frame
+from .correlate import correlate
+from .near_identity import near_identity
+from .rotate import rotate
+
+# name → (seed, shape, sequence, g (F,) float64, wanted frames) -> (len(frames), *shape)
+NOISE_WALKS = {"correlate": correlate, "rotate": rotate, "near_identity": near_identity}
+
+
+def walk_noise(
+    seed: int,
+    shape: Sequence[int],
+    sequence: RotationSequence,
+    method: str = "correlate",
+    strength: Strength = 1.0,
+    frames: Sequence[int] | None = None,
+) -> Tensor:
+    """White noise that drifts with a motion.
+
+    Args:
+        seed: of the white noise; frame 0 gets what a native sampler draws first for this seed.
+        shape: of one latent, (C, H, W).
+        sequence: the motion, F frames.
+        method: a key of :data:`NOISE_WALKS`.
+        strength: g, see :func:`clip_drift.strength.per_frame`; 0 gives all frames one noise.
+        frames: which frames to make, all by default.
+
+    Returns:
+        (len(frames), C, H, W) float32 on the CPU.
+
+    Raises:
+        DriftError: an unknown method, a frame that the motion does not have, or a strength that
+            does not fit.
+    """
+    if method not in NOISE_WALKS:
+        raise DriftError(f"method is {method!r}: choose one of {', '.join(NOISE_WALKS)}.")
+    frames = range(len(sequence)) if frames is None else frames
+    if not all(0 <= i < len(sequence) for i in frames):
+        raise DriftError(
+            f"the latent asks for frame {max(frames)} (its batch_index), but the motion has frames "
+            f"0 to {len(sequence) - 1}: use the latent output of Rotate Latent Noise."
+        )
+    g = per_frame(strength, len(sequence))
+    return NOISE_WALKS[method](seed, tuple(shape), sequence, g, list(frames))

@@ -1,0 +1,136 @@
+"""Plane rotations in N dimensions, kept at rank 2.
+
+Rodrigues' formula in R^N, the exponential of one generator ``v uᵀ − u vᵀ``::
+
+    R^t = I + sin(tα)·(v uᵀ − u vᵀ) + (cos(tα) − 1)·(u uᵀ + v vᵀ)
+
+Two dot products and two axpys a vector instead of an N×N matrix. Formulas hold column
+vectors; tensors hold rows, so "R x" is ``x @ R.mT``.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .errors import DriftError
+from .sphere import angle, at_least_float32, orthogonal_part, unit
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneRotation:
+    """One rotation, or a batch of them, each in one plane of R^N.
+
+    Attributes:
+        u, v: (*batch, N) orthonormal rows that span the planes, float32 or better.
+        angles: (*batch) radians, float64; u turns towards v.
+    """
+
+    u: Tensor
+    v: Tensor
+    angles: Tensor
+
+    @classmethod
+    def from_vectors(cls, start: Tensor, end: Tensor, name: str = "vector") -> "PlaneRotation":
+        """The rotations that take start to end along the shortest arc: ``R â = b̂``.
+
+        Equal vectors give the identity; opposite ones turn by π in a plane picked
+        deterministically.
+
+        Args:
+            start, end: (*batch, N) tensors that broadcast, N ≥ 2, any float dtype.
+            name: what a row is called in an error.
+
+        Raises:
+            DriftError: the widths differ, or a vector is zero or not finite (the message
+                names which).
+        """
+        if start.shape[-1] != end.shape[-1]:
+            raise DriftError(
+                f"a rotation needs vectors of one width, but start has {start.shape[-1]} "
+                f"dimensions and end {end.shape[-1]}: take both from the same encoder."
+            )
+        kept = torch.promote_types(at_least_float32(start).dtype, at_least_float32(end).dtype)
+        a, b = unit(start.double(), f"start {name}"), unit(end.double(), f"end {name}")
+        a, b = torch.broadcast_tensors(a, b)
+        return cls(a.to(kept), orthogonal_part(a, b).to(kept), angle(a, b))
+
+    @property
+    def batch(self) -> torch.Size:
+        """Shape of the batch; empty for a single rotation."""
+        return self.angles.shape
+
+    @property
+    def dim(self) -> int:
+        """N."""
+        return self.u.shape[-1]
+
+    def __len__(self) -> int:
+        return len(self.angles)
+
+    def __getitem__(self, index) -> "PlaneRotation":
+        return PlaneRotation(self.u[index], self.v[index], self.angles[index])
+
+    def __pow__(self, t: float | Tensor) -> "PlaneRotation":
+        """``R^t``, the same planes and t times the angle; t broadcasts over the batch."""
+        return PlaneRotation(self.u, self.v, self.angles * t)
+
+    def inv(self) -> "PlaneRotation":
+        """``R^-1 = R^T``."""
+        return self**-1.0
+
+    def magnitude(self) -> Tensor:
+        """(*batch) the rotations' angles in radians, unsigned."""
+        return self.angles.abs()
+
+    def apply(self, x: Tensor, power: float | Tensor = 1.0, inverse: bool = False) -> Tensor:
+        """Rotate rows: "R^power x" for each row x.
+
+        Args:
+            x: (*batch, ..., N) tensor: the rotations' batch dimensions come first, any more may
+                follow (tokens, say). Any float dtype and device.
+            power: number, or a tensor that broadcasts against x without its last dimension.
+            inverse: rotate back.
+
+        Returns:
+            Tensor like x; computed in float32 or better, given back in x's dtype and device.
+
+        Raises:
+            DriftError: x has another width or other batch dimensions.
+        """
+        batch = self.batch
+        if x.shape[-1] != self.dim or x.shape[: len(batch)] != batch or x.ndim <= len(batch):
+            raise DriftError(
+                f"rotations of batch {tuple(batch)} in {self.dim} dimensions cannot turn a tensor "
+                f"of shape {tuple(x.shape)}."
+            )
+        rows = at_least_float32(x)
+        work = rows.dtype
+        plane = torch.stack((self.u, self.v), -2).to(rows.device, work)
+        theta = self.angles.to(rows.device)
+        theta = theta.reshape(batch + (1,) * (x.ndim - 1 - len(batch))) * power
+        if inverse:
+            theta = -theta
+        theta = theta.expand(x.shape[:-1])
+        sin, cos_less_1 = torch.sin(theta).to(work), (-2 * torch.sin(theta / 2) ** 2).to(work)
+
+        count = batch.numel()
+        flat = rows.reshape(count, -1, self.dim)
+        plane = plane.reshape(count, 2, self.dim)
+        along_u, along_v = torch.bmm(flat, plane.mT).reshape(*x.shape[:-1], 2).unbind(-1)
+        moved = torch.stack(
+            (cos_less_1 * along_u - sin * along_v, sin * along_u + cos_less_1 * along_v), -1
+        )
+        return torch.baddbmm(flat, moved.reshape(count, -1, 2), plane).reshape(x.shape).to(x.dtype)
+
+    def as_matrix(self) -> Tensor:
+        """The dense matrices, for looking at: N² numbers each, never used in a computation.
+
+        Returns:
+            (*batch, N, N) tensor R with ``R @ column``, the transpose of what rows need.
+        """
+        u, v = self.u.unsqueeze(-1), self.v.unsqueeze(-1)
+        theta = self.angles.to(u.dtype)[..., None, None]
+        eye = torch.eye(self.dim, dtype=u.dtype, device=u.device)
+        turn, shrink = v @ u.mT - u @ v.mT, u @ u.mT + v @ v.mT
+        return eye + torch.sin(theta) * turn - 2 * torch.sin(theta / 2) ** 2 * shrink

@@ -1,0 +1,195 @@
+"""A rotation sequence: the motion of a whole clip as one plane rotation a frame pair."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .drift import Drift
+from .errors import DriftError
+from .rotation import PlaneRotation
+from .sphere import angle, exp_map, log_map, unit
+
+Pairing = Literal["neighbours", "from_first", "pairs"]
+PAIRINGS = ("neighbours", "from_first")
+
+# Below this many radians between all frames a clip is a still: float32 embeddings of the
+# same picture, encoded at different places of a batch, differ by about 1e-6.
+STILL = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class RotationSequence:
+    """Rotations read off a trajectory, with the trajectory itself. Immutable.
+
+    Frame i moves as ``base_i → point_i``: for a clip, base is its first frame throughout.
+
+    Attributes:
+        base: (1, N) or (F, N) unit rows, where the motion of each frame starts.
+        points: (F, N) unit rows ``e_0 .. e_{F-1}``, where it leads.
+        pairing: "neighbours" (planes i → i+1, composed), "from_first" (planes 0 → i), or
+            "pairs" (one start and end a frame, given by hand).
+        center: (N,) mean that was taken out before the planes were built, or None.
+        encoder: name of the space, where known.
+    """
+
+    base: Tensor
+    points: Tensor
+    pairing: Pairing
+    center: Tensor | None = None
+    encoder: str = ""
+
+    @classmethod
+    def from_trajectory(
+        cls,
+        trajectory: Drift | Tensor,
+        pairing: str = "from_first",
+        centered: bool = True,
+    ) -> "RotationSequence":
+        """The motion of one clip.
+
+        Args:
+            trajectory: a drift, or (F, N) vectors, F ≥ 2.
+            pairing: "neighbours" or "from_first".
+            centered: build the planes from ``e_i − ē``: what all frames share then stays where
+                it is. Two frames have no such thing (they would turn out opposite), so they
+                are never centred.
+
+        Raises:
+            DriftError: fewer than two vectors, a zero or non-finite one, an unknown pairing, or
+                a still clip.
+        """
+        if pairing not in PAIRINGS:
+            raise DriftError(f"pairing is {pairing!r}: choose one of {', '.join(PAIRINGS)}.")
+        is_drift = isinstance(trajectory, Drift)
+        vectors = trajectory.embeddings if is_drift else trajectory
+        if vectors.ndim != 2 or len(vectors) < 2:
+            raise DriftError(
+                f"start holds {len(vectors) if vectors.ndim == 2 else 'no'} vector(s), but a "
+                "motion needs two or more: give it a drift, or connect end as well."
+            )
+        points = unit(vectors.detach().cpu().double(), "frame")
+        if float(angle(points[:1], points).max()) < STILL:
+            raise DriftError(
+                f"nothing moves: all {len(points)} frames have the same embedding (a black or "
+                "still clip?), so there is no rotation to read; use a clip with motion."
+            )
+        return cls(
+            points[:1],
+            points,
+            pairing,
+            _center(points) if centered else None,
+            trajectory.encoder if is_drift else "",
+        )
+
+    @classmethod
+    def from_pairs(cls, start: Tensor, end: Tensor, centered: bool = True) -> "RotationSequence":
+        """Frame i moves as start_i → end_i.
+
+        Args:
+            start, end: (F, N) vectors; one against many broadcasts.
+            centered: as in :meth:`from_trajectory`, about the mean of all of them.
+
+        Raises:
+            DriftError: the widths differ, the counts differ and neither is one, or a vector is
+                zero or not finite.
+        """
+        if start.shape[-1] != end.shape[-1]:
+            raise DriftError(
+                f"start has {start.shape[-1]} dimensions and end {end.shape[-1]}: "
+                "take both from the same encoder."
+            )
+        if len(start) != len(end) and 1 not in (len(start), len(end)):
+            raise DriftError(
+                f"start holds {len(start)} vectors and end {len(end)}: they pair up one by one, "
+                "so give equally many, or one against many."
+            )
+        base = unit(start.detach().cpu().double(), "start vector")
+        points = unit(end.detach().cpu().double(), "end vector")
+        if len(base) > 1:
+            points = points.expand(len(base), -1)
+        center = _center(torch.cat((base, points))) if centered else None
+        return cls(base, points, "pairs", center)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def dim(self) -> int:
+        """N."""
+        return self.points.shape[-1]
+
+    @property
+    def encoder_space(self) -> str:
+        """How the space is named in a message."""
+        return f"{self.encoder or 'the drift'} ({self.dim} dimensions)"
+
+    @cached_property
+    def about_center(self) -> tuple[Tensor, Tensor]:
+        """(base, points) as unit rows, seen from the center where there is one.
+
+        Raises:
+            DriftError: a frame lies exactly at the mean, where it has no direction.
+        """
+        if self.center is None:
+            return self.base, self.points
+        base, points = self.base - self.center, self.points - self.center
+        shortest = min(float(base.norm(dim=-1).min()), float(points.norm(dim=-1).min()))
+        if shortest < STILL:
+            raise DriftError(
+                "a frame lies at the mean of the clip, where a centred rotation has no "
+                "direction: switch centered off."
+            )
+        return unit(base), unit(points)
+
+    @cached_property
+    def planes(self) -> PlaneRotation:
+        """The rotations: (F-1) for a trajectory, (F) for pairs."""
+        base, points = self.about_center
+        if self.pairing == "neighbours":
+            return PlaneRotation.from_vectors(points[:-1], points[1:], "frame")
+        if self.pairing == "from_first":
+            return PlaneRotation.from_vectors(base, points[1:], "frame")
+        return PlaneRotation.from_vectors(base, points, "vector")
+
+    @cached_property
+    def frame_planes(self) -> PlaneRotation:
+        """(F) rotations, one a frame, each from where the frame's motion starts."""
+        return PlaneRotation.from_vectors(*self.about_center, "frame")
+
+    def swept(self, g: Tensor) -> Tensor:
+        """The trajectory at strength g: ``exp_base(g·log_base(e_i))``, never centred.
+
+        Args:
+            g: (F,) float64.
+
+        Returns:
+            (F, N) float64 unit rows.
+        """
+        base = self.base.expand_as(self.points)
+        return exp_map(base, log_map(base, self.points) * g.unsqueeze(-1))
+
+    def for_frames(self, frames: int) -> "RotationSequence":
+        """This sequence for so many frames; a single pair serves any number of them.
+
+        Raises:
+            DriftError: the sequence has another number of frames.
+        """
+        if len(self) == frames:
+            return self
+        if len(self) > 1:
+            raise DriftError(
+                f"the rotation has {len(self)} frames where {frames} are asked for: use "
+                f"Shape Drift with frames = {frames} before Rotation Matrix from Vectors."
+            )
+        return self.with_points(self.base, self.points.expand(frames, -1), self.center)
+
+    def with_points(self, base: Tensor, points: Tensor, center: Tensor | None):
+        """The same kind of motion through other points."""
+        return RotationSequence(base, points, self.pairing, center, self.encoder)
+
+
+def _center(points: Tensor) -> Tensor | None:
+    return points.mean(0) if len(points.unique(dim=0)) > 2 else None

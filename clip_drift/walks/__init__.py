@@ -1,0 +1,157 @@
+"""Walks: how a drift moves an embedding. A new one is a file here and a line in WALKS."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import DriftError
+from ..lift import lift
+from ..sequence import RotationSequence
+from ..sphere import at_least_float32
+from ..strength import Strength, per_frame
+from .carry import carry
+from .perturb import perturb
+from .rotate import rotate
+from .tangent import tangent
+from .translate import translate
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A registry entry.
+
+    Attributes:
+        move: ``(x, sequence, g) -> (F, T, N)`` for x (1 or F, T, N), float32 or better, and
+            strengths g (F, T) float64; x and the sequence lie in one space.
+        lifts: it makes sense between spaces of different dimensions.
+        composes: with neighbour pairing, a frame's place depends on the steps before it.
+    """
+
+    move: Callable[[Tensor, RotationSequence, Tensor], Tensor]
+    lifts: bool = False
+    composes: bool = False
+
+
+WALKS = {
+    "carry": Walk(carry, lifts=True),
+    "rotate": Walk(rotate, composes=True),
+    "perturb": Walk(perturb, composes=True),
+    "translate": Walk(translate),
+    "tangent": Walk(tangent),
+}
+
+# Conditionings that hold two text encoders side by side: width → an encoder's width → its columns.
+# 2048 is SDXL's CLIP-L ‖ CLIP-bigG.
+BLOCKS = {2048: {768: slice(0, 768), 1280: slice(768, 2048)}}
+
+# Numbers worked on at a time: bounds what a walk needs beside its result (float32, 64 MB a copy).
+CHUNK = 2**24
+
+
+def walk(
+    x: Tensor,
+    sequence: RotationSequence,
+    method: str = "carry",
+    strength: Strength = 1.0,
+    *,
+    preserve_norm: bool = True,
+    pivot: Tensor | None = None,
+    mask: Tensor | None = None,
+    seed: int = 0,
+) -> Tensor:
+    """Walk an embedding along a motion.
+
+    Args:
+        x: (1, T, D) tokens, or (F, T, D) ones that already walked; any float dtype.
+        sequence: the motion, F frames in R^N. Where D is two encoders side by side and one of
+            them has width N, only that block moves.
+        method: a key of :data:`WALKS`.
+        strength: g, see :func:`clip_drift.strength.per_frame`.
+        preserve_norm: give each token the length it had.
+        pivot: (1, T, D) walk about these tokens instead of the origin.
+        mask: (T,) 0..1, how much of the strength each token takes.
+        seed: of the directions, where D ≠ N.
+
+    Returns:
+        (F, T, D) tensor of x's dtype and device.
+
+    Raises:
+        DriftError: an unknown method, shapes or frame counts that do not fit, dimensions that
+            differ where the method needs them equal, or numbers that are not finite.
+    """
+    if method not in WALKS:
+        raise DriftError(f"method is {method!r}: choose one of {', '.join(WALKS)}.")
+    if not bool(torch.isfinite(x).all()):
+        raise DriftError(
+            "the embedding holds NaN or infinity: check the text encoder and its precision."
+        )
+    if len(x) not in (1, len(sequence)):
+        raise DriftError(
+            f"the conditioning has a batch of {len(x)} but the motion {len(sequence)} frames: "
+            f"give a batch of 1 or of {len(sequence)}."
+        )
+    block = BLOCKS.get(x.shape[-1], {}).get(sequence.dim, slice(None))
+    sequence = _into_space(sequence, x[..., block].shape[-1], method, seed)
+    g = per_frame(strength, len(sequence)).unsqueeze(-1)
+    g = g * (torch.ones(x.shape[1]) if mask is None else _fitting_mask(mask, x.shape[1])).double()
+
+    result = x.expand(len(sequence), -1, -1).clone()
+    for tokens in torch.arange(x.shape[1]).split(max(1, CHUNK // (len(sequence) * x.shape[2]))):
+        result[:, tokens, block] = _walk_tokens(
+            x[:, tokens, block],
+            sequence,
+            WALKS[method],
+            g[:, tokens],
+            preserve_norm,
+            None if pivot is None else pivot[:, tokens, block],
+        )
+    return result
+
+
+def _into_space(sequence: RotationSequence, dim: int, method: str, seed: int) -> RotationSequence:
+    if sequence.dim == dim:
+        return sequence
+    if not WALKS[method].lifts:
+        raise DriftError(
+            f"method {method} needs one space, but the rotation has {sequence.dim} dimensions and "
+            f"the conditioning {dim}: use method carry, or an encoder with {dim} dimensions."
+        )
+    return lift(sequence, dim, seed)
+
+
+def _fitting_mask(mask: Tensor, tokens: int) -> Tensor:
+    if mask.shape != (tokens,):
+        raise DriftError(
+            f"words holds weights for {mask.numel()} tokens but the conditioning has {tokens}: "
+            "select the words in the same text, with the same CLIP."
+        )
+    return mask
+
+
+def _walk_tokens(
+    x: Tensor,
+    sequence: RotationSequence,
+    method: Walk,
+    g: Tensor,
+    preserve_norm: bool,
+    pivot: Tensor | None,
+) -> Tensor:
+    rows = at_least_float32(x)
+    center = 0 if pivot is None else pivot.to(rows)
+    rows = rows - center
+    moved = method.move(rows, sequence, g.to(rows.device))
+    if preserve_norm:
+        length = moved.norm(dim=-1, keepdim=True)
+        scale = rows.norm(dim=-1, keepdim=True) / length.clamp_min(torch.finfo(rows.dtype).tiny)
+        moved = moved * scale
+    moved = moved + center
+    if not bool(torch.isfinite(moved).all()):
+        raise DriftError(
+            "the walk grew past what numbers can hold: switch preserve_norm on or lower strength."
+        )
+    untouched = g == 0
+    if method.composes and sequence.pairing == "neighbours":
+        untouched = untouched.cumprod(0).bool()
+    return torch.where(untouched.unsqueeze(-1).to(x.device), x, moved.to(x.dtype))

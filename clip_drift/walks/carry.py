@@ -1,0 +1,40 @@
+"""``carry``: the whole trajectory, moved so that it starts at the prompt.
+
+``x_i = ‖x_0‖·Q exp_{e_0}(g·log_{e_0} e_i)`` with Q the rotation e_0 → x̂_0. At g = 1 the Gram
+matrix of the walk is the video's own.
+"""
+
+import torch
+from torch import Tensor
+
+from ..rotation import PlaneRotation
+from ..sequence import RotationSequence
+from ..sphere import angle, orthogonal_part, unit
+
+
+def carry(x: Tensor, sequence: RotationSequence, g: Tensor) -> Tensor:
+    """See :class:`clip_drift.walks.Walk`.
+
+    With a centred sequence, x's part along the mean stays and the rest is carried.
+    """
+    base, points = sequence.about_center
+    kept = torch.zeros(())
+    if sequence.center is not None:
+        axis = unit(sequence.center).to(x)
+        kept = (x @ axis).unsqueeze(-1) * axis
+        x = x - kept.to(x)
+    leaving = orthogonal_part(base, points).to(x).unsqueeze(1)
+    theta = g * angle(base, points).to(g).unsqueeze(-1)
+    base = base.to(x).unsqueeze(1)
+
+    length = x.norm(dim=-1, keepdim=True)
+    start = torch.where(length > 0, x, base)
+    turn = PlaneRotation.from_vectors(base, start, "token")
+    start = unit(start, "token")
+    # Q·leaving, by the rank-2 formula for a vector orthogonal to u = base.
+    alpha = turn.angles.unsqueeze(-1).to(x)
+    along_v = (leaving * turn.v).sum(-1, keepdim=True)
+    carried = leaving + along_v * ((torch.cos(alpha) - 1) * turn.v - torch.sin(alpha) * base)
+
+    cos, sin = torch.cos(theta).to(x).unsqueeze(-1), torch.sin(theta).to(x).unsqueeze(-1)
+    return kept.to(x) + length * (cos * start + sin * carried)

@@ -1,0 +1,29 @@
+"""Composition of a sequence's steps, frame after frame."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def compose(x: Tensor, g: Tensor, step: Callable[[int, Tensor, Tensor], Tensor]) -> Tensor:
+    """Frame i gets steps 0 .. i-1, one after another.
+
+    Args:
+        x: (1, T, N) the start of every frame, or (F, T, N) one a frame.
+        g: (F, T) strengths; entry i + 1 belongs to step i, which leads into frame i + 1.
+        step: ``(i, rows (..., T, N), g (T)) -> rows``.
+
+    Returns:
+        (F, T, N) tensor.
+    """
+    frames = len(g)
+    if len(x) == 1:
+        walked = [x[0]]
+        for i in range(frames - 1):
+            walked.append(step(i, walked[-1], g[i + 1]))
+        return torch.stack(walked)
+    walked = x.clone()
+    for i in range(frames - 1):
+        walked[i + 1 :] = step(i, walked[i + 1 :], g[i + 1])
+    return walked

@@ -1,0 +1,101 @@
+"""Word-level motion: which tokens of a prompt move, and by how much."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .errors import DriftError
+
+CLIP_CONTEXT = 77
+
+
+@dataclass(frozen=True, eq=False)
+class TokenMask:
+    """Weights in 0..1 a token, with the words they stand for. Immutable.
+
+    Attributes:
+        weights: (T,) float32.
+        words: one readable line a match.
+    """
+
+    weights: Tensor
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of a text: what it is, its emphasis, and whether it belongs to a word."""
+
+    key: Hashable
+    weight: float
+    is_word: bool
+
+
+def select_words(
+    text: Sequence[Token], words: str, tokenize: Callable[[str], Sequence[Token]]
+) -> TokenMask:
+    """Find words or phrases in a tokenised text.
+
+    Args:
+        text: the prompt's tokens, as the text encoder sees them.
+        words: words or phrases, separated by commas or line breaks; ``(word:0.5)`` gives its
+            tokens half of the strength.
+        tokenize: the tokenizer that made text.
+
+    Raises:
+        DriftError: no words are given, or one is not in the text.
+    """
+    phrases = [phrase for line in words.splitlines() for phrase in _split(line)]
+    if not phrases:
+        raise DriftError("words is empty: type one or more words of the text, separated by commas.")
+    places = [i for i, token in enumerate(text) if token.is_word]
+    weights = torch.zeros(len(text))
+    found = []
+    for phrase in phrases:
+        # Some tokenizers glue the space before a word to it: look for both forms.
+        wanted = [[t for t in tokenize(form) if t.is_word] for form in (phrase, " " + phrase)]
+        hits = [hit for tokens in wanted for hit in _occurrences(text, places, tokens)]
+        if not hits:
+            raise DriftError(
+                f"'{phrase}' is not in the text: words must be spelled as they are there, "
+                "whole and separated by commas."
+            )
+        for hit in hits:
+            for place, token in hit:
+                weights[place] = min(max(token.weight, 0.0), 1.0)
+        positions = sorted({place for hit in hits for place, _ in hit})
+        found.append(f"{phrase}: token {', '.join(map(str, positions))}")
+    return TokenMask(weights, tuple(found))
+
+
+def _split(line: str) -> list[str]:
+    return [phrase.strip() for phrase in line.split(",") if phrase.strip()]
+
+
+def _occurrences(text: Sequence[Token], places: list[int], wanted: list[Token]):
+    """Every place where the wanted tokens follow one another, as (place, wanted token) pairs."""
+    if not wanted:
+        return []
+    windows = (places[i : i + len(wanted)] for i in range(len(places) - len(wanted) + 1))
+    return [
+        list(zip(window, wanted, strict=True))
+        for window in windows
+        if all(text[p].key == token.key for p, token in zip(window, wanted, strict=True))
+    ]
+
+
+def without_start_tokens(tokens: int) -> Tensor:
+    """Weights that leave a CLIP prompt's start-of-text tokens alone.
+
+    Moving them moves the whole picture, whatever the words. CLIP prompts come in chunks of 77
+    tokens that each begin with one; other lengths belong to encoders without.
+
+    Returns:
+        (tokens,) float32 of ones, and zeros at the start tokens.
+    """
+    weights = torch.ones(tokens)
+    if tokens % CLIP_CONTEXT == 0:
+        weights[::CLIP_CONTEXT] = 0
+    return weights
