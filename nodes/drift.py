@@ -1,0 +1,248 @@
+"""CLIP Drift/Drift: read a video as a path in CLIP space, and shape it."""
+
+import os
+
+import comfy.model_management
+import folder_paths
+from comfy_api.latest import InputImpl, io
+
+from ..clip_drift import shaping
+from ..clip_drift.drift import Drift
+from ..clip_drift.encode import drift_from_images, drift_from_video
+from ..clip_drift.errors import DriftError
+from ..clip_drift.openclip import load_openclip_file, load_openclip_tag, pretrained_names
+from . import sockets
+from .encoders import ManagedOpenClip, as_encoder
+from .progress import batch_progress
+
+CATEGORY = "CLIP Drift/Drift"
+OPEN_CLIP_FOLDER = "open_clip"
+
+
+class ClipDriftFromVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ClipDriftFromVideo",
+            display_name="Video → CLIP Drift",
+            category=CATEGORY,
+            description="Read the motion of a video: every frame as a point in CLIP space. Frames "
+            "are streamed, so a long film takes no more memory than a short clip.",
+            search_aliases=["video to drift", "motion transfer", "encode video", "clip drift"],
+            inputs=[
+                io.MultiType.Input(
+                    "frames",
+                    [io.Video, io.Image],
+                    tooltip="A video, best straight from Load Video (its trim is honoured), or a "
+                    "batch of images.",
+                ),
+                io.MultiType.Input(
+                    "encoder",
+                    [io.ClipVision, sockets.OpenClip],
+                    tooltip="The CLIP that looks at the frames, from Load CLIP Vision or Load "
+                    "OpenCLIP. One with the prompt's dimensions lets every method work.",
+                ),
+                io.Float.Input(
+                    "sample_fps",
+                    default=0.0,
+                    min=0.0,
+                    max=240.0,
+                    step=0.1,
+                    tooltip="Frames a second to look at; 0 takes every frame. The article took "
+                    "every 2nd to 5th.",
+                ),
+                io.Int.Input(
+                    "max_frames",
+                    default=0,
+                    min=0,
+                    max=1_000_000,
+                    tooltip="Stop after so many frames; 0 takes all.",
+                ),
+                io.Int.Input(
+                    "batch_size",
+                    default=16,
+                    min=1,
+                    max=1024,
+                    tooltip="Frames encoded at once. Smaller needs less memory.",
+                    advanced=True,
+                ),
+                io.Combo.Input(
+                    "crop",
+                    ["center", "pad", "stretch"],
+                    default="center",
+                    tooltip="How a frame becomes square: its centre (CLIP's own way), the whole "
+                    "frame with black bars, or the whole frame stretched.",
+                ),
+            ],
+            outputs=[
+                sockets.ClipDrift.Output("drift", tooltip="The clip's path in CLIP space."),
+                sockets.Floats.Output(
+                    "angles", tooltip="The angle in radians from each frame to the next."
+                ),
+                io.Int.Output("frame_count", tooltip="How many frames were taken."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, frames, encoder, sample_fps, max_frames, batch_size, crop):
+        settings = {
+            "encoder": as_encoder(encoder),
+            "sample_fps": sample_fps,
+            "max_frames": max_frames,
+            "batch_size": batch_size,
+            "crop": crop,
+            "on_batch": batch_progress(),
+        }
+        drift = _read(frames, settings)
+        return io.NodeOutput(drift, drift.step_angles().tolist(), len(drift))
+
+
+def _read(frames, settings: dict) -> Drift:
+    if isinstance(frames, InputImpl.VideoFromComponents):
+        made = frames.get_components()
+        return drift_from_images(made.images, fps=float(made.frame_rate), **settings)
+    if hasattr(frames, "get_stream_source"):
+        start, duration = frames.get_active_trim_window()
+        return drift_from_video(
+            frames.get_stream_source(), start=start, duration=duration, **settings
+        )
+    if settings["sample_fps"]:
+        raise DriftError(
+            "sample_fps needs a frame rate, which frames of type IMAGE do not have: set it to 0, "
+            "or connect a VIDEO."
+        )
+    return drift_from_images(frames, **settings)
+
+
+class ClipDriftLoadOpenCLIP(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ClipDriftLoadOpenCLIP",
+            display_name="Load OpenCLIP",
+            category=CATEGORY,
+            description="Load an OpenCLIP model from models/open_clip, or one of open_clip's "
+            "pretrained models if you allow the download.",
+            search_aliases=["clip vision loader", "openclip", "laion", "clip drift"],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    [*folder_paths.get_filename_list(OPEN_CLIP_FOLDER), *pretrained_names()],
+                    tooltip="A file in models/open_clip (with its open_clip_config .json of the "
+                    "same name beside it, or an architecture open_clip knows), or architecture/tag "
+                    "of a pretrained model.",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    ["auto", "fp32", "fp16", "bf16"],
+                    default="auto",
+                    tooltip="auto: fp16 on a GPU, fp32 on the CPU.",
+                ),
+                io.Boolean.Input(
+                    "allow_download",
+                    default=False,
+                    tooltip="Allow this node to fetch the chosen pretrained model from the "
+                    "internet, into models/open_clip. Off: nothing is ever downloaded.",
+                ),
+            ],
+            outputs=[sockets.OpenClip.Output("encoder", tooltip="For Video → CLIP Drift.")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, model, precision, allow_download):
+        path = folder_paths.get_full_path(OPEN_CLIP_FOLDER, model)
+        if path is None:
+            return model
+        state = os.stat(path)
+        return f"{state.st_mtime_ns}:{state.st_size}"
+
+    @classmethod
+    def execute(cls, model, precision, allow_download):
+        if precision == "auto":
+            on_cpu = comfy.model_management.is_device_cpu(
+                comfy.model_management.text_encoder_device()
+            )
+            precision = "fp32" if on_cpu else "fp16"
+        if model in folder_paths.get_filename_list(OPEN_CLIP_FOLDER):
+            path = folder_paths.get_full_path_or_raise(OPEN_CLIP_FOLDER, model)
+            return io.NodeOutput(ManagedOpenClip(load_openclip_file(path, precision)))
+        architecture, tag = model.split("/", 1)
+        encoder = load_openclip_tag(
+            architecture,
+            tag,
+            precision,
+            cache_dir=folder_paths.get_folder_paths(OPEN_CLIP_FOLDER)[0],
+            allow_download=allow_download,
+        )
+        return io.NodeOutput(ManagedOpenClip(encoder))
+
+
+class ClipDriftShape(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ClipDriftShape",
+            display_name="Shape Drift",
+            category=CATEGORY,
+            description="Change a drift's length, smoothness, direction or strength, always on the "
+            "sphere: frames in between are found along great circles.",
+            search_aliases=["resample", "smooth", "reverse", "loop", "ping pong", "clip drift"],
+            inputs=[
+                sockets.ClipDrift.Input("drift", tooltip="The drift to shape."),
+                io.Int.Input(
+                    "frames",
+                    default=0,
+                    min=0,
+                    max=100_000,
+                    tooltip="Frames of the result, evenly spaced in time; 0 keeps them.",
+                ),
+                io.Float.Input(
+                    "smooth",
+                    default=0.0,
+                    min=0.0,
+                    max=1000.0,
+                    step=0.1,
+                    tooltip="Average out jitter: width of a Gaussian, in frames of the input. 0 is "
+                    "off, 1 to 3 is usual.",
+                ),
+                io.Combo.Input(
+                    "direction",
+                    list(shaping.DIRECTIONS),
+                    default="forward",
+                    tooltip="ping-pong goes there and back. seamless loop bends the path so that "
+                    "its end meets its start. Both can be repeated without a jump.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.01,
+                    tooltip="Scales the motion about the first frame.",
+                ),
+            ],
+            outputs=[
+                sockets.ClipDrift.Output("drift", tooltip="The shaped drift."),
+                io.Int.Output("frame_count", tooltip="How many frames it has."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, drift, frames, smooth, direction, strength):
+        shaped = shaping.shape(drift, frames, smooth, direction, strength)
+        return io.NodeOutput(shaped, len(shaped))
+
+
+def register_open_clip_folder() -> None:
+    """models/open_clip, kept beside whatever folders a user's yaml already gave that name."""
+    folder_paths.add_model_folder_path(
+        OPEN_CLIP_FOLDER, os.path.join(folder_paths.models_dir, OPEN_CLIP_FOLDER)
+    )
+    folder_paths.folder_names_and_paths[OPEN_CLIP_FOLDER][1].update(
+        folder_paths.supported_pt_extensions
+    )
+
+
+register_open_clip_folder()
+
+NODES = [ClipDriftFromVideo, ClipDriftLoadOpenCLIP, ClipDriftShape]

@@ -1,0 +1,54 @@
+"""The two encoders as the library takes them, their memory left to ComfyUI."""
+
+import comfy.model_management
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from ..clip_drift.errors import DriftError
+from ..clip_drift.openclip import OpenClipEncoder
+
+# Vision towers by (width, layers), as people name them.
+KNOWN = {(1024, 24): "ViT-L", (1280, 32): "ViT-H", (1664, 48): "ViT-bigG"}
+
+
+class ClipVisionEncoder:
+    """Core's CLIP_VISION."""
+
+    def __init__(self, clip_vision):
+        self._model = clip_vision
+        self.size = clip_vision.image_size
+        config = clip_vision.config
+        tower = KNOWN.get((config.get("hidden_size"), config.get("num_hidden_layers")), "vision")
+        self.name = f"{tower}/{config.get('patch_size', '?')} (CLIP_VISION)"
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        embeds = self._model.encode_image(pixels)["image_embeds"]
+        if embeds is None or embeds.ndim != 2:
+            raise DriftError(
+                "encoder gives no image embedding (a DINO model?): load a CLIP or SigLIP vision "
+                "model."
+            )
+        return embeds.float().cpu()
+
+
+class ManagedOpenClip:
+    """The OPENCLIP socket: an OpenCLIP model that ComfyUI moves between devices."""
+
+    def __init__(self, encoder: OpenClipEncoder):
+        self._encoder = encoder
+        self._patcher = ModelPatcher(
+            encoder.model,
+            load_device=comfy.model_management.text_encoder_device(),
+            offload_device=comfy.model_management.text_encoder_offload_device(),
+        )
+        self.size = encoder.size
+        self.name = encoder.name
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        comfy.model_management.load_model_gpu(self._patcher)
+        return self._encoder.encode(pixels.to(self._patcher.load_device)).float().cpu()
+
+
+def as_encoder(value) -> ClipVisionEncoder | ManagedOpenClip:
+    """What the encoder socket holds, as the library takes it."""
+    return value if isinstance(value, ManagedOpenClip) else ClipVisionEncoder(value)

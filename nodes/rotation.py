@@ -1,0 +1,107 @@
+"""CLIP Drift/Rotation: read a motion as plane rotations."""
+
+import torch
+from comfy_api.latest import io
+from server import PromptServer
+
+from ..clip_drift.drift import Drift
+from ..clip_drift.report import matrix_heatmap
+from ..clip_drift.sequence import PAIRINGS, RotationSequence
+from . import sockets
+
+
+class ClipDriftRotation(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ClipDriftRotation",
+            display_name="Rotation Matrix from Vectors",
+            category="CLIP Drift/Rotation",
+            description="Read a motion as plane rotations: from the frames of a drift, or from "
+            "start vectors to end vectors. The rotations stay rank 2, however many dimensions.",
+            search_aliases=["rodrigues", "plane rotation", "rotate embedding", "clip drift"],
+            inputs=[
+                io.MultiType.Input(
+                    "start",
+                    sockets.VECTOR_TYPES,
+                    tooltip="The motion: a drift of two frames or more. Or the vector(s) each "
+                    "frame starts from, when end is connected.",
+                ),
+                io.Combo.Input(
+                    "pairing",
+                    list(PAIRINGS),
+                    default="from_first",
+                    tooltip="from_first: each frame is turned as the clip turned since its first "
+                    "frame. neighbours: each frame is turned as the clip turned since the frame "
+                    "before, on top of what came before. Not used when end is connected.",
+                ),
+                io.Boolean.Input(
+                    "centered",
+                    default=True,
+                    tooltip="Take the clip's mean embedding out first, so that what all frames "
+                    "share (the subject, the style) stays and only the motion turns. The angles "
+                    "get much larger: start with a strength of 0.1 to 0.3 on text prompts.",
+                ),
+                io.MultiType.Input(
+                    "end",
+                    sockets.VECTOR_TYPES,
+                    optional=True,
+                    tooltip="Optional. Frame i then moves as start i moves to end i; one vector "
+                    "against many serves them all.",
+                ),
+                io.Int.Input(
+                    "matrix_pair",
+                    default=1,
+                    min=1,
+                    max=100_000,
+                    tooltip="Which pair of vectors the matrix output shows, counted from 1.",
+                    advanced=True,
+                ),
+            ],
+            outputs=[
+                sockets.Rotation.Output("rotation", tooltip="The motion, for the Rotate nodes."),
+                sockets.Floats.Output(
+                    "angles", tooltip="The rotations' angles in radians, one a pair of vectors."
+                ),
+                io.Image.Output(
+                    "matrix",
+                    tooltip="Heat map of one dense rotation matrix less the identity. Built only "
+                    "when this is connected.",
+                ),
+            ],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs):
+        # Connecting the matrix socket changes no input, yet must run the node again.
+        running, _ = PromptServer.instance.prompt_queue.get_current_queue_volatile()
+        return str([_is_used(item[2], cls.hidden.unique_id, 2) for item in running])
+
+    @classmethod
+    def execute(cls, start, pairing, centered, end=None, matrix_pair=1):
+        if end is None:
+            trajectory = start if isinstance(start, Drift) else sockets.vectors_of(start, "start")
+            sequence = RotationSequence.from_trajectory(trajectory, pairing, centered)
+        else:
+            sequence = RotationSequence.from_pairs(
+                sockets.vectors_of(start, "start"), sockets.vectors_of(end, "end"), centered
+            )
+        angles = sequence.planes.magnitude()
+        matrix = torch.zeros(1, 8, 8, 3)
+        if _is_used(cls.hidden.prompt, cls.hidden.unique_id, 2):
+            pair = min(matrix_pair, len(angles)) - 1
+            title = f"R − I of pair {pair + 1} of {len(angles)}: {float(angles[pair]):.4f} rad"
+            matrix = matrix_heatmap(sequence.planes[pair].as_matrix(), title).unsqueeze(0)
+        return io.NodeOutput(sequence, angles.tolist(), matrix)
+
+
+def _is_used(prompt: dict, node_id: str, output: int) -> bool:
+    """Whether any node of a prompt takes this output; True for a node the prompt doesn't hold,
+    which another node made at run time."""
+    return node_id not in prompt or any(
+        value == [node_id, output] for node in prompt.values() for value in node["inputs"].values()
+    )
+
+
+NODES = [ClipDriftRotation]
