@@ -22,12 +22,11 @@ class PlaneRotation:
     """One rotation, or a batch of them, each in one plane of R^N.
 
     Attributes:
-        u, v: (*batch, N) orthonormal rows that span the planes, float32 or better.
+        plane: (*batch, 2, N) orthonormal rows u and v that span the planes, float32 or better.
         angles: (*batch) radians, float64; u turns towards v.
     """
 
-    u: Tensor
-    v: Tensor
+    plane: Tensor
     angles: Tensor
 
     @classmethod
@@ -53,7 +52,17 @@ class PlaneRotation:
         kept = torch.promote_types(at_least_float32(start).dtype, at_least_float32(end).dtype)
         a, b = unit(start.double(), f"start {name}"), unit(end.double(), f"end {name}")
         a, b = torch.broadcast_tensors(a, b)
-        return cls(a.to(kept), orthogonal_part(a, b).to(kept), angle(a, b))
+        return cls(torch.stack((a, orthogonal_part(a, b)), -2).to(kept), angle(a, b))
+
+    @property
+    def u(self) -> Tensor:
+        """(*batch, N) where the rotations start from."""
+        return self.plane[..., 0, :]
+
+    @property
+    def v(self) -> Tensor:
+        """(*batch, N) where they turn to."""
+        return self.plane[..., 1, :]
 
     @property
     def batch(self) -> torch.Size:
@@ -63,17 +72,17 @@ class PlaneRotation:
     @property
     def dim(self) -> int:
         """N."""
-        return self.u.shape[-1]
+        return self.plane.shape[-1]
 
     def __len__(self) -> int:
         return len(self.angles)
 
     def __getitem__(self, index) -> "PlaneRotation":
-        return PlaneRotation(self.u[index], self.v[index], self.angles[index])
+        return PlaneRotation(self.plane[index], self.angles[index])
 
     def __pow__(self, t: float | Tensor) -> "PlaneRotation":
         """``R^t``, the same planes and t times the angle; t broadcasts over the batch."""
-        return PlaneRotation(self.u, self.v, self.angles * t)
+        return PlaneRotation(self.plane, self.angles * t)
 
     def inv(self) -> "PlaneRotation":
         """``R^-1 = R^T``."""
@@ -105,23 +114,19 @@ class PlaneRotation:
                 f"of shape {tuple(x.shape)}."
             )
         rows = at_least_float32(x)
-        work = rows.dtype
-        plane = torch.stack((self.u, self.v), -2).to(rows.device, work)
-        theta = self.angles.to(rows.device)
-        theta = theta.reshape(batch + (1,) * (x.ndim - 1 - len(batch))) * power
+        theta = self.angles.to(x.device).reshape(batch + (1,) * (x.ndim - 1 - len(batch))) * power
         if inverse:
             theta = -theta
-        theta = theta.expand(x.shape[:-1])
-        sin, cos_less_1 = torch.sin(theta).to(work), (-2 * torch.sin(theta / 2) ** 2).to(work)
+        sin, cos_less_1 = torch.sin(theta).to(rows), (-2 * torch.sin(theta / 2) ** 2).to(rows)
 
-        count = batch.numel()
-        flat = rows.reshape(count, -1, self.dim)
-        plane = plane.reshape(count, 2, self.dim)
+        # Flat batch and rows, as bmm wants them: (count, rows, N).
+        flat = rows.reshape(batch.numel(), -1, self.dim)
+        plane = self.plane.to(rows).reshape(batch.numel(), 2, self.dim)
         along_u, along_v = torch.bmm(flat, plane.mT).reshape(*x.shape[:-1], 2).unbind(-1)
         moved = torch.stack(
             (cos_less_1 * along_u - sin * along_v, sin * along_u + cos_less_1 * along_v), -1
-        )
-        return torch.baddbmm(flat, moved.reshape(count, -1, 2), plane).reshape(x.shape).to(x.dtype)
+        ).reshape(batch.numel(), -1, 2)
+        return torch.baddbmm(flat, moved, plane).reshape(x.shape).to(x.dtype)
 
     def as_matrix(self) -> Tensor:
         """The dense matrices, for looking at: N² numbers each, never used in a computation.

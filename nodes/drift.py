@@ -64,6 +64,7 @@ class ClipDriftFromVideo(io.ComfyNode):
                     min=1,
                     max=1024,
                     tooltip="Frames encoded at once. Smaller needs less memory.",
+                    optional=True,
                     advanced=True,
                 ),
                 io.Combo.Input(
@@ -84,7 +85,7 @@ class ClipDriftFromVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, frames, encoder, sample_fps, max_frames, batch_size, crop):
+    def execute(cls, frames, encoder, sample_fps, max_frames, crop, batch_size=16):
         settings = {
             "encoder": as_encoder(encoder),
             "sample_fps": sample_fps,

@@ -72,6 +72,7 @@ class ClipDriftRotateConditioning(io.ComfyNode):
                     "move_start_token",
                     default=False,
                     tooltip="Move CLIP's start-of-text token as well. It shifts the whole picture.",
+                    optional=True,
                     advanced=True,
                 ),
                 io.Int.Input(
@@ -81,6 +82,7 @@ class ClipDriftRotateConditioning(io.ComfyNode):
                     max=0xFFFFFFFF,
                     tooltip="Picks the directions carry uses where drift and prompt have different "
                     "dimensions.",
+                    optional=True,
                     advanced=True,
                 ),
             ],

@@ -55,6 +55,7 @@ class ClipDriftRotation(io.ComfyNode):
                     min=1,
                     max=100_000,
                     tooltip="Which pair of vectors the matrix output shows, counted from 1.",
+                    optional=True,
                     advanced=True,
                 ),
             ],

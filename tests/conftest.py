@@ -1,0 +1,70 @@
+"""What the tests share: the library as an importable module, a real server, real video files."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+
+# A deadline for each example fails on a busy machine; pytest-timeout watches over whole tests.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
+
+
+def _import_library():
+    """Make `import clip_drift` work without the repository's root on sys.path.
+
+    On that path, this pack's folder `nodes` would be taken for ComfyUI's module of that name.
+    """
+    folder = REPO / "clip_drift"
+    spec = importlib.util.spec_from_file_location(
+        folder.name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[folder.name] = module
+    spec.loader.exec_module(module)
+
+
+_import_library()
+sys.path.insert(0, str(REPO / "tools"))  # clips, comfy_server, weights
+
+
+@pytest.fixture(scope="session")
+def models_dir() -> Path:
+    """ComfyUI's models folder, with the random weights in it."""
+    import weights
+    from comfy_server import BASE_DIR
+
+    weights.ensure(BASE_DIR / "models")
+    return BASE_DIR / "models"
+
+
+@pytest.fixture(scope="session")
+def server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A real ComfyUI with this pack, the random weights, and folders of its own."""
+    from comfy_server import ComfyServer
+
+    with ComfyServer(tmp_path_factory.mktemp("comfyui")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def sample_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An H.264 clip of two seconds: 48 frames of a ball that moves, grows and changes colour."""
+    from clips import sample_clip
+
+    return sample_clip(tmp_path_factory.mktemp("clips") / "ball.mp4")
+
+
+@pytest.fixture(scope="session")
+def shared_videos() -> Path:
+    """The folder of real clips; they lie beside the checkout and are not part of it."""
+    for folder in (REPO.parent / "shared" / "video", REPO / "shared" / "video"):
+        if folder.is_dir():
+            return folder
+    pytest.skip("there is no folder shared/video beside the repository")
