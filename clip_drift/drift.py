@@ -64,11 +64,13 @@ class Drift:
             )
         times = torch.arange(count) if times is None else torch.as_tensor(times)
         times = times.detach().to("cpu", torch.float64)
-        if times.shape != (count,) or not bool((times.diff() > 0).all()):
+        if times.shape != (count,) or not _is_increasing(times):
             raise DriftError(f"frame times must be {count} increasing numbers of seconds.")
         if thumbnails is not None:
-            if thumbnails.dtype != torch.uint8 or thumbnails.ndim != 4 or (
-                thumbnails.shape[0] != count or thumbnails.shape[-1] != 3
+            if (
+                thumbnails.dtype != torch.uint8
+                or thumbnails.ndim != 4
+                or (thumbnails.shape[0] != count or thumbnails.shape[-1] != 3)
             ):
                 raise DriftError(f"thumbnails must be a uint8 tensor of shape ({count}, h, w, 3).")
             thumbnails = thumbnails.detach().cpu()
@@ -141,3 +143,7 @@ class Drift:
             f"Drift({len(self)} frames, {self.duration:.2f} s, {self.dim} dimensions, "
             f"encoder={self.encoder!r}, source={self.source!r})"
         )
+
+
+def _is_increasing(times: Tensor) -> bool:
+    return bool(torch.isfinite(times).all() and (times.diff() > 0).all())

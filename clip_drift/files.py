@@ -5,6 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -13,6 +14,7 @@ from .errors import DriftError
 
 FORMAT = "clip_drift"
 VERSION = "1"
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def save_drift(drift: Drift, path: str | os.PathLike) -> None:
@@ -29,7 +31,9 @@ def save_drift(drift: Drift, path: str | os.PathLike) -> None:
         "format": FORMAT,
         "version": VERSION,
         "encoder": drift.encoder,
-        "source": os.path.basename(drift.source.replace("\\", "/")),
+        "source": " + ".join(
+            name.replace("\\", "/").rsplit("/", 1)[-1] for name in drift.source.split(" + ")
+        ),
     }
     path = Path(path)
     handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".unfinished")
@@ -63,8 +67,8 @@ def load_drift(path: str | os.PathLike) -> Drift:
                 )
             if metadata.get("version") != VERSION:
                 raise DriftError(
-                    f"{name} is a drift of format version {metadata.get('version')}, newer than "
-                    f"this pack reads ({VERSION}): update CLIP Drift."
+                    f"{name} is a drift of format version {metadata.get('version')}, where "
+                    f"this pack reads version {VERSION}: update CLIP Drift."
                 )
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -72,9 +76,7 @@ def load_drift(path: str | os.PathLike) -> Drift:
             f"{name} is not a readable safetensors file ({error}): it is damaged or something "
             "else; choose a file that Save CLIP Drift wrote."
         ) from error
-    if not {"embeddings", "times"} <= tensors.keys() or not all(
-        tensors[key].is_floating_point() for key in ("embeddings", "times")
-    ):
+    if not all(key in tensors and tensors[key].dtype in FLOATS for key in ("embeddings", "times")):
         raise DriftError(f"{name} lacks a drift's embeddings and times: it is damaged.")
     try:
         return Drift.from_embeddings(

@@ -58,7 +58,10 @@ def orthonormal_rows(count: int, dim: int, seed: int) -> Tensor:
             "what it should move: use Shape Drift for fewer frames."
         )
     generator = torch.Generator().manual_seed(seed)
-    draws = torch.randn(count, dim, generator=generator, dtype=torch.float64)
+    # Row by row: one draw of all would depend on how many there are.
+    draws = torch.empty(count, dim, dtype=torch.float64)
+    for row in draws:
+        row.normal_(generator=generator)
     q, r = torch.linalg.qr(draws.mT)
     return (q * r.diagonal().sign()).mT
 

@@ -82,9 +82,6 @@ def ping_pong(drift: Drift, frames: int = 0) -> Drift:
 
     Args:
         frames: how many frames; 0 gives 2F − 2, each frame of the clip as it is.
-
-    Raises:
-        DriftError: the clip has two frames only and frames is 0 (the result would be as short).
     """
     back = reverse(drift)
     order = torch.cat((torch.arange(len(drift)), torch.arange(len(drift) - 1).flip(0)))

@@ -1,5 +1,6 @@
 """Word-level motion: which tokens of a prompt move, and by how much."""
 
+import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -71,7 +72,8 @@ def select_words(
 
 
 def _split(line: str) -> list[str]:
-    return [phrase.strip() for phrase in line.split(",") if phrase.strip()]
+    """At commas, but not within the parentheses of an emphasis."""
+    return [p for part in re.split(r",(?![^()]*\))", line) if (p := part.strip())]
 
 
 def _occurrences(text: Sequence[Token], places: list[int], wanted: list[Token]):

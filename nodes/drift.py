@@ -159,22 +159,18 @@ class ClipDriftLoadOpenCLIP(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, precision, allow_download):
-        if precision == "auto":
-            on_cpu = comfy.model_management.is_device_cpu(
-                comfy.model_management.text_encoder_device()
-            )
-            precision = "fp32" if on_cpu else "fp16"
+        device = comfy.model_management.text_encoder_device()
         if model in folder_paths.get_filename_list(OPEN_CLIP_FOLDER):
             path = folder_paths.get_full_path_or_raise(OPEN_CLIP_FOLDER, model)
-            return io.NodeOutput(ManagedOpenClip(load_openclip_file(path, precision)))
-        architecture, tag = model.split("/", 1)
-        encoder = load_openclip_tag(
-            architecture,
-            tag,
-            precision,
-            cache_dir=folder_paths.get_folder_paths(OPEN_CLIP_FOLDER)[0],
-            allow_download=allow_download,
-        )
+            encoder = load_openclip_file(path, precision, device)
+        else:
+            encoder = load_openclip_tag(
+                *model.split("/", 1),
+                precision,
+                device,
+                cache_dir=folder_paths.get_folder_paths(OPEN_CLIP_FOLDER)[0],
+                allow_download=allow_download,
+            )
         return io.NodeOutput(ManagedOpenClip(encoder))
 
 

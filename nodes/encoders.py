@@ -46,7 +46,7 @@ class ManagedOpenClip:
 
     def encode(self, pixels: Tensor) -> Tensor:
         comfy.model_management.load_model_gpu(self._patcher)
-        return self._encoder.encode(pixels.to(self._patcher.load_device)).float().cpu()
+        return self._encoder.encode(pixels).cpu()
 
 
 def as_encoder(value) -> ClipVisionEncoder | ManagedOpenClip:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -16,22 +15,12 @@ hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 
-def _import_library():
-    """Make `import clip_drift` work without the repository's root on sys.path.
+sys.path.insert(0, str(REPO / "tools"))  # clips, comfy_server, library, weights
+sys.path.insert(0, str(REPO / "tests"))  # what several test files share
 
-    On that path, this pack's folder `nodes` would be taken for ComfyUI's module of that name.
-    """
-    folder = REPO / "clip_drift"
-    spec = importlib.util.spec_from_file_location(
-        folder.name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[folder.name] = module
-    spec.loader.exec_module(module)
+from library import import_library  # noqa: E402
 
-
-_import_library()
-sys.path.insert(0, str(REPO / "tools"))  # clips, comfy_server, weights
+import_library()
 
 
 @pytest.fixture(scope="session")

@@ -47,9 +47,10 @@ def walk_noise(
     if method not in NOISE_WALKS:
         raise DriftError(f"method is {method!r}: choose one of {', '.join(NOISE_WALKS)}.")
     frames = range(len(sequence)) if frames is None else frames
-    if not all(0 <= i < len(sequence) for i in frames):
+    missing = [i for i in frames if not 0 <= i < len(sequence)]
+    if missing:
         raise DriftError(
-            f"the latent asks for frame {max(frames)} (its batch_index), but the motion has frames "
+            f"the latent asks for frame {missing[0]} (its batch_index), but the motion has frames "
             f"0 to {len(sequence) - 1}: use the latent output of Rotate Latent Noise."
         )
     g = per_frame(strength, len(sequence))

@@ -39,6 +39,8 @@ def near_identity(
         total = torch.cat((torch.zeros(1, dtype=torch.float64), (g[1:] * steps).cumsum(0)))
     else:
         total = g * angle(sequence.base, sequence.points)
-    turns = torch.linalg.matrix_exp(total[frames, None, None] * skew).float()
-    start = next(white_rows(seed, shape))
-    return torch.einsum("fvw,...w->f...v", turns, start)
+    start = next(white_rows(seed, shape)).double()
+    noise = torch.empty(len(frames), *shape)
+    for place, i in enumerate(frames):  # one by one: a batched product rounds differently
+        noise[place] = start @ torch.linalg.matrix_exp(total[i] * skew).mT
+    return noise

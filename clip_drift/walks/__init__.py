@@ -83,10 +83,20 @@ def walk(
     """
     if method not in WALKS:
         raise DriftError(f"method is {method!r}: choose one of {', '.join(WALKS)}.")
-    if not bool(torch.isfinite(x).all()):
+    if x.ndim != 3:
         raise DriftError(
-            "the embedding holds NaN or infinity: check the text encoder and its precision."
+            f"an embedding to walk has the shape (batch, tokens, dimensions), not {tuple(x.shape)}."
         )
+    if pivot is not None and (pivot.shape[1:] != x.shape[1:] or len(pivot) not in (1, len(x))):
+        raise DriftError(
+            f"pivot has the shape {tuple(pivot.shape)} but the conditioning {tuple(x.shape)}: "
+            "encode both with the same CLIP."
+        )
+    for name, tensor in (("conditioning", x), ("pivot", pivot)):
+        if tensor is not None and not bool(torch.isfinite(tensor).all()):
+            raise DriftError(
+                f"{name} holds NaN or infinity: check the text encoder and its precision."
+            )
     if len(x) not in (1, len(sequence)):
         raise DriftError(
             f"the conditioning has a batch of {len(x)} but the motion {len(sequence)} frames: "
@@ -146,7 +156,7 @@ def _walk_tokens(
         length = moved.norm(dim=-1, keepdim=True)
         scale = rows.norm(dim=-1, keepdim=True) / length.clamp_min(torch.finfo(rows.dtype).tiny)
         moved = moved * scale
-    moved = moved + center
+    moved = (moved + center).to(x.dtype)
     if not bool(torch.isfinite(moved).all()):
         raise DriftError(
             "the walk grew past what numbers can hold: switch preserve_norm on or lower strength."
@@ -154,4 +164,4 @@ def _walk_tokens(
     untouched = g == 0
     if method.composes and sequence.pairing == "neighbours":
         untouched = untouched.cumprod(0).bool()
-    return torch.where(untouched.unsqueeze(-1).to(x.device), x, moved.to(x.dtype))
+    return torch.where(untouched.unsqueeze(-1).to(x.device), x, moved)

@@ -1,0 +1,59 @@
+"""The benchmark: ratios, each measured side by side in one run, beside what they should be.
+
+python tools/bench.py --json FILE [--only method video render]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+from pathlib import Path
+
+from library import import_library
+
+PARTS = ("method", "video", "render")
+
+# name → (the limit, whether it is the most or the least)
+TARGETS = {
+    "apply_over_lerp": (4, "most"),
+    "dense_over_apply": (15, "least"),
+    "noise_apply_over_lerp": (6, "most"),
+    "noise_allocation_over_dense": (0.05, "most"),
+    "drift_over_slower": (1.15, "most"),
+    "memory_long_over_short": (1.05, "most"),
+    "nodes_share": (0.01, "most"),
+}
+
+
+def row(name: str, value: float) -> str:
+    """One line of the table."""
+    line = f"{name:30} {value:10.3f}"
+    if name not in TARGETS:
+        return line
+    limit, kind = TARGETS[name]
+    met = value <= limit if kind == "most" else value >= limit
+    return f"{line}   at {kind} {limit:g}: {'met' if met else 'NOT MET'}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, required=True, help="file for the figures")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some parts only")
+    options = parser.parse_args()
+    import_library()
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    results = {}
+    for part in options.only:
+        figures = importlib.import_module(f"bench_{part}").measure()
+        results |= figures
+        print(f"\n{part}")
+        print("\n".join(row(name, value) for name, value in figures.items()), flush=True)
+    options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(f"\nwritten to {options.json}")
+
+
+if __name__ == "__main__":
+    main()

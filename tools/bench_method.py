@@ -1,0 +1,60 @@
+"""What a rotation costs beside the dense matrix product and beside one elementwise operation."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from clip_drift.rotation import PlaneRotation
+
+
+def measure(rounds: int = 30) -> dict[str, float]:
+    """Ratios of medians, the jobs run in turns.
+
+    Returns:
+        ``apply_over_lerp``, ``dense_over_apply``: on 16×77×1280, a plane a frame; dense includes
+        building the matrices.
+        ``noise_apply_over_lerp``: on 16 latents of 16,384 values, a plane each.
+        ``noise_allocation_over_dense``: the most memory that rotation allocates at any time, as a
+        share of one 16,384² matrix.
+    """
+    tokens, other = torch.randn(2, 16, 77, 1280)
+    rotation = PlaneRotation.from_vectors(torch.randn(16, 1280), torch.randn(16, 1280))
+    lerp, apply = _medians(
+        [lambda: torch.lerp(tokens, other, 0.3), lambda: rotation.apply(tokens)], rounds
+    )
+    (dense,) = _medians([lambda: tokens @ rotation.as_matrix().mT], 3)
+
+    latents, others = torch.randn(2, 16, 16384)
+    turn = PlaneRotation.from_vectors(torch.randn(16, 16384), torch.randn(16, 16384))
+    noise_lerp, noise_apply = _medians(
+        [lambda: torch.lerp(latents, others, 0.3), lambda: turn.apply(latents)], 10 * rounds
+    )
+    return {
+        "apply_over_lerp": apply / lerp,
+        "dense_over_apply": dense / apply,
+        "noise_apply_over_lerp": noise_apply / noise_lerp,
+        "noise_allocation_over_dense": _allocated(lambda: turn.apply(latents)) / (4 * 16384**2),
+    }
+
+
+def _medians(jobs: list[Callable[[], object]], rounds: int) -> list[float]:
+    seconds = [[] for _ in jobs]
+    for job in jobs:
+        job()
+    for _ in range(rounds):
+        for job, times in zip(jobs, seconds, strict=True):
+            begun = time.perf_counter()
+            job()
+            times.append(time.perf_counter() - begun)
+    return [statistics.median(times) for times in seconds]
+
+
+def _allocated(job: Callable[[], object]) -> int:
+    """Bytes of all tensors that a job allocates, freed or not: more than its peak, never less."""
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
+        job()
+    return sum(max(0, event.self_cpu_memory_usage) for event in profile.events())
