@@ -114,19 +114,16 @@ class PlaneRotation:
                 f"of shape {tuple(x.shape)}."
             )
         rows = at_least_float32(x)
-        theta = self.angles.to(x.device).reshape(batch + (1,) * (x.ndim - 1 - len(batch))) * power
-        if inverse:
-            theta = -theta
-        sin, cos_less_1 = torch.sin(theta).to(rows), (-2 * torch.sin(theta / 2) ** 2).to(rows)
-
         # Flat batch and rows, as bmm wants them: (count, rows, N).
         flat = rows.reshape(batch.numel(), -1, self.dim)
         plane = self.plane.to(rows).reshape(batch.numel(), 2, self.dim)
-        along_u, along_v = torch.bmm(flat, plane.mT).reshape(*x.shape[:-1], 2).unbind(-1)
-        moved = torch.stack(
-            (cos_less_1 * along_u - sin * along_v, sin * along_u + cos_less_1 * along_v), -1
-        ).reshape(batch.numel(), -1, 2)
-        return torch.baddbmm(flat, moved, plane).reshape(x.shape).to(x.dtype)
+        # In its plane, with u as 1 and v as i, a rotation by θ is a product with e^{iθ}: what it
+        # adds to a vector is e^{iθ} − 1 times the vector's coordinates there.
+        theta = self.angles.to(x.device).reshape(batch + (1,) * (x.ndim - 1 - len(batch))) * power
+        change = torch.expm1(1j * (-theta if inverse else theta))
+        along = torch.view_as_complex(torch.bmm(flat, plane.mT)).reshape(x.shape[:-1])
+        added = torch.view_as_real(along * change.to(along.dtype)).reshape(*flat.shape[:-1], 2)
+        return torch.baddbmm(flat, added, plane).reshape(x.shape).to(x.dtype)
 
     def as_matrix(self) -> Tensor:
         """The dense matrices, for looking at: N² numbers each, never used in a computation.

@@ -1,0 +1,290 @@
+"""Draw `example_workflows/*.jpg`, the thumbnails of the example workflows.
+
+    python tools/build_thumbnails.py [FOLDER]
+
+Everything in them is computed: a real server reads the sample clip's drift, and the pack's library
+walks prompts and noise along it. The encoder has random weights (see weights.py), so the drift is
+that of the clip's picture, not of its meaning; no picture of an image model is shown.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import torch
+import weights
+from clips import rolling_ball, sample_clip
+from comfy_server import BASE_DIR, REPO, ComfyServer
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.patheffects import withStroke
+from PIL import Image
+
+FOLDER = REPO / "example_workflows"
+SIDE, QUALITY = 600, 90
+FRAMES, FPS, CLIP_FPS, SEED = 16, 8, 24, 7901
+TILE = 139
+GROUND, TEXT, MUTED, CLIP, PIXELS = "#1d1e21", "#f2f2f2", "#8a8f98", "#E69F00", "#56B4E9"
+SHOWN = (0, 5, 10, 15)
+"""The frames in a film strip."""
+
+
+def import_library():
+    """Make `import clip_drift` work; with the repository on sys.path, `nodes` is not ComfyUI's."""
+    folder = REPO / "clip_drift"
+    spec = importlib.util.spec_from_file_location(
+        folder.name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    sys.modules[folder.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[folder.name])
+
+
+def read_drift():
+    """The sample clip's drift, as the nodes read it on a real server."""
+    from clip_drift.files import load_drift
+
+    weights.ensure(BASE_DIR / "models", "vit_l")
+    with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
+        name = server.upload(sample_clip(Path(folder) / "clip.mp4", FRAMES / FPS, CLIP_FPS))
+        encoder = {"clip_name": "random_vit_l.safetensors"}
+        reading = {"frames": ["1", 0], "encoder": ["2", 0], "sample_fps": FPS, "crop": "stretch"}
+        server.run({
+            "1": {"class_type": "LoadVideo", "inputs": {"file": name}},
+            "2": {"class_type": "CLIPVisionLoader", "inputs": encoder},
+            "3": {"class_type": "ClipDriftFromVideo", "inputs": {**reading, "max_frames": FRAMES}},
+            "4": {
+                "class_type": "ClipDriftSave",
+                "inputs": {"drift": ["3", 0], "filename_prefix": "drift"},
+            },
+        })  # fmt: skip
+        (file,) = server.output_dir.glob("drift*.safetensors")
+        return load_drift(file)
+
+
+class Card:
+    """One thumbnail: a film strip of the clip, and room for a drawing below it."""
+
+    def __init__(self, drift):
+        from clip_drift.sequence import RotationSequence
+
+        self.drift = drift
+        self.rotation = RotationSequence.from_trajectory(drift, "from_first", centered=False)
+        self.figure = Figure((SIDE / 100, SIDE / 100), dpi=100, facecolor=GROUND)
+        FigureCanvasAgg(self.figure)
+        self._film_strip()
+
+    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Bare axes; all in pixels, y downwards from the top."""
+        place = [x / SIDE, 1 - (y + height) / SIDE, width / SIDE, height / SIDE]
+        axes = self.figure.add_axes(place)
+        axes.set_axis_off()
+        return axes
+
+    def picture(self, pixels: np.ndarray, x: float, y: float, width: float, height: float):
+        """Show pixels in a rectangle, unsmoothed."""
+        self.axes(x, y, width, height).imshow(pixels, interpolation="nearest", aspect="auto")
+
+    def words(self, x: float, y: float, text: str, size: int = 22, color: str = TEXT, **options):
+        """Write text at a point."""
+        return self.figure.text(x / SIDE, 1 - y / SIDE, text, size=size, color=color, **options)
+
+    def arrow(self, start: tuple, end: tuple, bend: float = 0.0, color: str = CLIP):
+        """Draw an arrow from point to point."""
+        ends = [(x / SIDE, 1 - y / SIDE) for x, y in (start, end)]
+        style = {"arrowstyle": "-|>", "mutation_scale": 22, "linewidth": 3, "color": color}
+        curve = f"arc3,rad={bend}"
+        transform = self.figure.transFigure
+        self.figure.add_artist(
+            FancyArrowPatch(*ends, connectionstyle=curve, transform=transform, **style)
+        )
+
+    def save(self, file: Path):
+        """Write the JPEG."""
+        self.figure.canvas.draw()
+        pixels = np.asarray(self.figure.canvas.buffer_rgba())[..., :3]
+        Image.fromarray(pixels).save(file, quality=QUALITY, optimize=True)
+
+    def _film_strip(self):
+        step = CLIP_FPS // FPS
+        pictures = list(rolling_ball(FRAMES * step))[::step]  # those that the drift was read from
+        film = self.axes(0, 0, SIDE, 176)
+        film.set(xlim=(0, SIDE), ylim=(176, 0))
+        film.add_patch(Rectangle((0, 0), SIDE, 176, color="#000"))
+        for x in range(14, SIDE, 36):
+            for y in (9, 155):
+                film.add_patch(Rectangle((x, y), 18, 12, color="#d8d8d8"))
+        for place, frame in enumerate(SHOWN):
+            self.picture(pictures[frame][:, 38:-38], tile_places()[place], 30, TILE, 116)
+
+
+# --- What the workflows do to it ------------------------------------------------------------------
+
+
+def look_first(card: Card):
+    """Both Gram matrices, as in Drift Report."""
+    flat = card.drift.thumbnails.flatten(1).double()
+    flat = flat / flat.norm(dim=1, keepdim=True)
+    clip = card.drift.embeddings.double()
+    for x, vectors, name, color in ((30, flat, "pixels", PIXELS), (315, clip, "CLIP", CLIP)):
+        panel = card.axes(x, 240, 255, 255)
+        panel.imshow(vectors @ vectors.T, cmap="inferno", interpolation="nearest", aspect="auto")
+        card.words(x, 224, name, color=color, weight="bold")
+    card.words(30, 556, "every frame against every frame", size=19, color=MUTED)
+
+
+def rotate_prompt(card: Card):
+    """The prompt's path over the sphere."""
+    draw_sphere(card, 300, 388, 196)
+
+
+def move_one_word(card: Card):
+    """How far each word of the prompt has turned, frame after frame."""
+    from clip_drift.walks import walk
+
+    prompt = ["a", "woman", "washes", "a", "window"]
+    mask = torch.tensor([float(word == "washes") for word in prompt])
+    tokens = torch.randn(1, len(prompt), 768, generator=torch.Generator().manual_seed(SEED))
+    walked = walk(tokens, card.rotation, "carry", 1.0, mask=mask)
+    cosines = torch.cosine_similarity(walked, tokens, dim=-1).clamp(-1, 1)
+    angles = cosines.acos().rad2deg().numpy()
+    x = 26
+    for index, word in enumerate(prompt):
+        moves = bool(mask[index])
+        color, weight = (CLIP, "bold") if moves else (TEXT, "normal")
+        written = card.words(x, 262, word, color=color, weight=weight)
+        width = written.get_window_extent().width
+        plot = card.axes(x, 290, width, 230)
+        plot.set(xlim=(0, FRAMES - 1), ylim=(-0.04 * angles.max(), 1.05 * angles.max()))
+        if moves:
+            plot.fill_between(range(FRAMES), angles[:, index], color=CLIP, alpha=0.25)
+        plot.plot(angles[:, index], color=CLIP if moves else MUTED, linewidth=4)
+        x += width + 20
+    card.words(26, 562, "how far each word turns", size=19, color=MUTED)
+
+
+def noise_only(card: Card):
+    """The noise of the four frames above."""
+    for x, picture in zip(tile_places(), noise_pictures(card, 10), strict=True):
+        card.picture(picture, x, 240, TILE, TILE)
+    for x in tile_places()[:-1]:
+        card.arrow((x + 74, 392), (x + 213, 392), bend=0.45)
+    card.words(26, 520, "the noise drifts as the clip does", size=20)
+    card.words(26, 558, "the prompt stays", size=20, color=MUTED)
+
+
+def text_and_noise(card: Card):
+    """The prompt's path, and the noise of the four frames above."""
+    draw_sphere(card, 156, 370, 138)
+    for number, picture in enumerate(noise_pictures(card, 10)):
+        x, y = 322 + 130 * (number % 2), 238 + 130 * (number // 2)
+        card.picture(picture, x, y, 122, 122)
+    card.words(136, 560, "text", color=CLIP, weight="bold")
+    card.words(416, 560, "noise", color=PIXELS, weight="bold")
+
+
+def feedback_loop(card: Card):
+    """A chain of arrows over the noise that KSampler adds in each frame of the loop."""
+    generator = torch.Generator().manual_seed(SEED)
+    noises = as_pictures(torch.randn(len(SHOWN), 4, 10, 10, generator=generator))
+    size, corners = 118, ((40, 230), (246, 230), (246, 398), (452, 398))
+    for number, ((x, y), noise) in enumerate(zip(corners, noises, strict=True), 1):
+        card.picture(noise, x, y, size, size)
+        label = card.words(x + size / 2, y + 76, str(number), size=32, weight="bold", ha="center")
+        label.set_path_effects([withStroke(linewidth=6, foreground=GROUND)])
+    half, gap = size / 2, 8
+    for (ax, ay), (bx, by) in itertools.pairwise(corners):
+        if ay == by:
+            ends = (ax + size + gap, ay + half), (bx - gap, by + half)
+        else:
+            ends = (ax + half, ay + size + gap), (bx + half, by - gap)
+        card.arrow(*ends)
+    card.words(26, 562, "each frame starts from the one before", size=19, color=MUTED)
+
+
+def draw_sphere(card: Card, x: float, y: float, radius: float):
+    """A prompt's vector carried along the clip: its path over the sphere, to scale.
+
+    Looked at from straight above the prompt, in the two directions in which the path is longest.
+    """
+    from clip_drift.walks import walk
+
+    start = torch.randn(1, 1, 768, generator=torch.Generator().manual_seed(SEED))
+    path = walk(start, card.rotation, "carry", 1.0)[:, 0].double()
+    path = path / path.norm(dim=1, keepdim=True)
+    across = path - (path @ path[0])[:, None] * path[0]
+    _, _, directions = torch.linalg.svd(across, full_matrices=False)
+    seen = across @ directions[:2].T
+    points = (seen * torch.sign(seen[-1])).numpy().T
+    globe = card.axes(x - radius, y - radius, 2 * radius, 2 * radius)
+    globe.set(xlim=(-1.02, 1.02), ylim=(-1.02, 1.02))
+    draw_globe(globe)
+    globe.plot(*points, color=CLIP, linewidth=3)
+    globe.scatter(*points, c=np.arange(FRAMES), cmap="autumn", s=70, zorder=3, edgecolors="#000")
+    globe.annotate("prompt", (0, 0), (-78, -4), textcoords="offset points", color=TEXT, size=17)
+
+
+def draw_globe(axes: Axes):
+    """Meridians and parallels of a globe, a little tilted."""
+    turn = np.linspace(-np.pi / 2, np.pi / 2, 60)
+    tilt = np.array([[1, 0, 0], [0, np.cos(0.4), -np.sin(0.4)], [0, np.sin(0.4), np.cos(0.4)]])
+    lines = [(np.full(60, a), turn) for a in np.linspace(-np.pi, np.pi, 25)]
+    lines += [(turn * 2, np.full(60, b)) for b in np.linspace(-1.3, 1.3, 11)]
+    for along, up in lines:
+        x, y, z = tilt @ [np.cos(up) * np.sin(along), np.sin(up), np.cos(up) * np.cos(along)]
+        axes.plot(np.where(z > 0, x, np.nan), y, color="#4a5360", linewidth=1)
+    circle = np.linspace(0, 2 * np.pi, 200)
+    axes.plot(np.cos(circle), np.sin(circle), color="#6a7480", linewidth=1.5)
+
+
+def tile_places() -> list[float]:
+    """Left edges of four tiles, below the strip's frames."""
+    return [9 + 147.5 * place for place in range(len(SHOWN))]
+
+
+def noise_pictures(card: Card, cells: int) -> list[np.ndarray]:
+    """The drifting noise of the frames shown."""
+    from clip_drift.noise import walk_noise
+
+    shape = (4, cells, cells)
+    return as_pictures(walk_noise(SEED, shape, card.rotation, "correlate", 1.0, list(SHOWN)))
+
+
+def as_pictures(noise: torch.Tensor) -> list[np.ndarray]:
+    """Three of the channels as red, green and blue, each value as its share of the normal law."""
+    colors = torch.special.ndtr(noise[:, :3].double()).movedim(1, -1)
+    return [(picture * 255).round().byte().numpy() for picture in colors]
+
+
+DRAWINGS: dict[str, Callable[[Card], None]] = {
+    "1-look_at_a_clip_first": look_first,
+    "2-rotate_the_prompt": rotate_prompt,
+    "3-move_one_word": move_one_word,
+    "4-drifting_noise_only": noise_only,
+    "5-text_and_noise_frame_by_frame": text_and_noise,
+    "6-feedback_loop": feedback_loop,
+}
+"""File name without its ending -> what is drawn below the film strip."""
+
+
+def main(folder: Path):
+    import_library()
+    drift = read_drift()
+    with mpl.rc_context({"font.family": "DejaVu Sans"}):
+        for name, draw in DRAWINGS.items():
+            card = Card(drift)
+            draw(card)
+            card.save(folder / f"{name}.jpg")
+            print(folder / f"{name}.jpg")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
