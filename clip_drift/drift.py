@@ -20,7 +20,7 @@ class Drift:
 
     Attributes:
         embeddings: (F, N) float32 on the CPU, unit rows ``e_0 .. e_{F-1}``.
-        times: (F,) float64, seconds from the start of what was read, increasing.
+        times: (F,) float64, seconds from the start of the video, increasing.
         thumbnails: (F, h, w, 3) uint8, or None for a drift not made from pictures.
         encoder: name of the encoder whose space this is.
         source: name of the video or what else it was read from.

@@ -11,6 +11,8 @@ from ..clip_drift.drift import Drift
 from ..clip_drift.encode import drift_from_images, drift_from_video
 from ..clip_drift.errors import DriftError
 from ..clip_drift.openclip import load_openclip_file, load_openclip_tag, pretrained_names
+from ..clip_drift.preprocess import CROPS
+from ..clip_drift.video import BACKENDS
 from . import sockets
 from .encoders import ManagedOpenClip, as_encoder
 from .progress import batch_progress
@@ -69,10 +71,19 @@ class ClipDriftFromVideo(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "crop",
-                    ["center", "pad", "stretch"],
+                    list(CROPS),
                     default="center",
                     tooltip="How a frame becomes square: its centre (CLIP's own way), the whole "
                     "frame with black bars, or the whole frame stretched.",
+                ),
+                io.Combo.Input(
+                    "decoder",
+                    list(BACKENDS),
+                    default="pyav",
+                    tooltip="What reads video files. decord, if installed, reads plain ones only "
+                    "and leaves the rest to pyav.",
+                    optional=True,
+                    advanced=True,
                 ),
             ],
             outputs=[
@@ -85,7 +96,7 @@ class ClipDriftFromVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, frames, encoder, sample_fps, max_frames, crop, batch_size=16):
+    def execute(cls, frames, encoder, sample_fps, max_frames, crop, batch_size=16, decoder="pyav"):
         settings = {
             "encoder": as_encoder(encoder),
             "sample_fps": sample_fps,
@@ -94,18 +105,18 @@ class ClipDriftFromVideo(io.ComfyNode):
             "crop": crop,
             "on_batch": batch_progress(),
         }
-        drift = _read(frames, settings)
+        drift = _read(frames, settings, decoder)
         return io.NodeOutput(drift, drift.step_angles().tolist(), len(drift))
 
 
-def _read(frames, settings: dict) -> Drift:
+def _read(frames, settings: dict, decoder: str) -> Drift:
     if isinstance(frames, InputImpl.VideoFromComponents):
         made = frames.get_components()
         return drift_from_images(made.images, fps=float(made.frame_rate), **settings)
     if hasattr(frames, "get_stream_source"):
         start, duration = frames.get_active_trim_window()
         return drift_from_video(
-            frames.get_stream_source(), start=start, duration=duration, **settings
+            frames.get_stream_source(), start=start, duration=duration, backend=decoder, **settings
         )
     if settings["sample_fps"]:
         raise DriftError(

@@ -22,6 +22,7 @@ class ClipVisionEncoder:
         self.name = f"{tower}/{config.get('patch_size', '?')} (CLIP_VISION)"
 
     def encode(self, pixels: Tensor) -> Tensor:
+        pixels = pixels.to(self._model.load_device).float() / 255
         embeds = self._model.encode_image(pixels)["image_embeds"]
         if embeds is None or embeds.ndim != 2:
             raise DriftError(

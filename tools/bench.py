@@ -23,6 +23,7 @@ TARGETS = {
     "noise_apply_over_lerp": (6, "most"),
     "noise_allocation_over_dense": (0.05, "most"),
     "drift_over_slower": (1.15, "most"),
+    "overlap_over_slower": (1.15, "most"),
     "memory_long_over_short": (1.05, "most"),
     "nodes_share": (0.01, "most"),
 }

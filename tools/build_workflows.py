@@ -363,7 +363,11 @@ chooses the frame, `centered` takes out what all frames share.
     report = add("ClipDriftReport", drift=drift)
     report.least_size = (610, 620)
     rotation = add(
-        "ClipDriftRotation", start=drift, pairing="from_first", centered=False, matrix_pair=FRAMES
+        "ClipDriftRotation",
+        start=drift,
+        pairing="from_first",
+        centered=False,
+        matrix_pair=FRAMES - 1,
     )
     matrix = add("PreviewImage", images=rotation["matrix"])
     return row(

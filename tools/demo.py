@@ -6,8 +6,8 @@ python tools/demo.py [--checkpoint FILE] [--output DIR]
 from __future__ import annotations
 
 import argparse
+import json
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -16,11 +16,21 @@ from typing import NamedTuple
 
 import weights
 from clips import sample_clip
-from comfy_server import BASE_DIR, RUN_DIR, ComfyServer, NodeError, Prompt, ServerError, has_gpu
+from comfy_server import (
+    BASE_DIR,
+    REPO,
+    RUN_DIR,
+    ComfyServer,
+    NodeError,
+    Prompt,
+    ServerError,
+    has_gpu,
+)
+from ui_to_api import ids_of, replace_values, ui_to_api
 
 CLIP_SECONDS = 2.0
 FRAMES = 16
-TEXT = "a lighthouse on a cliff above a stormy sea, oil painting"
+WORKFLOW = REPO / "example_workflows" / "5-text_and_noise_frame_by_frame.json"
 TIMEOUT = 24 * 3600  # a real model on a CPU takes hours
 
 NOISE_NOTICE = """\
@@ -50,108 +60,26 @@ def real_settings(checkpoint: str) -> Settings:
     return Settings(checkpoint, size=512, steps=20, cfg=7.0)
 
 
-def demo_prompt(clip_name: str, settings: Settings) -> Prompt:
-    """The workflow in API format: drift -> rotation -> walk of text and noise -> frames."""
-    fps = FRAMES / CLIP_SECONDS
-    return {**_drift_nodes(clip_name, fps), **_drawing_nodes(settings), **_output_nodes(fps)}
-
-
-def _drift_nodes(clip_name: str, fps: float) -> Prompt:
-    """From the video file to the rotation that its frames make in CLIP space."""
-    return {
-        "clip": _node("LoadVideo", file=clip_name),
-        "encoder": _node("CLIPVisionLoader", clip_name="random_vit_l.safetensors"),
-        "drift": _node(
-            "ClipDriftFromVideo",
-            frames=["clip", 0],
-            encoder=["encoder", 0],
-            sample_fps=fps,
-            max_frames=0,
-            batch_size=8,
-            crop="center",
-        ),
-        "shape": _node(
-            "ClipDriftShape",
-            drift=["drift", 0],
-            frames=FRAMES,
-            smooth=0.0,
-            direction="forward",
-            strength=1.0,
-        ),
-        "rotation": _node(
-            "ClipDriftRotation", start=["shape", 0], pairing="from_first", centered=True
-        ),
-    }
-
-
-def _drawing_nodes(settings: Settings) -> Prompt:
-    """A plain Stable Diffusion graph, whose prompt and noise are walked along the rotation."""
-    return {
-        "model": _node("CheckpointLoaderSimple", ckpt_name=settings.checkpoint),
-        "text": _node("CLIPTextEncode", clip=["model", 1], text=TEXT),
-        "negative": _node("CLIPTextEncode", clip=["model", 1], text="blurry, low quality"),
-        "walk": _node(
-            "ClipDriftRotateConditioning",
-            conditioning=["text", 0],
-            rotation=["rotation", 0],
-            method="carry",
-            strength=1.0,
-            preserve_norm=True,
-            rotate_pooled=True,
-        ),
-        "canvas": _node(
-            "EmptyLatentImage", width=settings.size, height=settings.size, batch_size=1
-        ),
-        "noise": _node(
-            "ClipDriftRotateNoise",
-            latent=["canvas", 0],
-            rotation=["rotation", 0],
-            noise_seed=7,
-            method="correlate",
-            strength=1.0,
-        ),
-        "guider": _node(
-            "CFGGuider",
-            model=["model", 0],
-            positive=["walk", 0],
-            negative=["negative", 0],
-            cfg=settings.cfg,
-        ),
-        "sampler": _node("KSamplerSelect", sampler_name="euler"),
-        "sigmas": _node(
-            "BasicScheduler",
-            model=["model", 0],
-            scheduler="normal",
-            steps=settings.steps,
-            denoise=1.0,
-        ),
-        "sample": _node(
-            "SamplerCustomAdvanced",
-            noise=["noise", 0],
-            guider=["guider", 0],
-            sampler=["sampler", 0],
-            sigmas=["sigmas", 0],
-            latent_image=["noise", 1],
-        ),
-        "pictures": _node("VAEDecode", samples=["sample", 0], vae=["model", 2]),
-    }
-
-
-def _output_nodes(fps: float) -> Prompt:
-    """Everything that is written: the drift, its report, the frames as a video."""
-    return {
-        "save_drift": _node("ClipDriftSave", drift=["drift", 0], filename_prefix="drift"),
-        "report": _node("ClipDriftReport", drift=["drift", 0]),
-        "save_report": _node("SaveImage", images=["report", 0], filename_prefix="report"),
-        "video": _node("CreateVideo", images=["pictures", 0], fps=fps),
-        "save_video": _node(
-            "SaveVideo", video=["video", 0], filename_prefix="frames", format="mp4", codec="h264"
-        ),
-    }
-
-
-def _node(class_type: str, **inputs) -> dict:
-    return {"class_type": class_type, "inputs": inputs}
+def demo_prompt(object_info: dict, clip_name: str, settings: Settings) -> Prompt:
+    """The example workflow that walks text and noise together, with what is at hand."""
+    workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
+    prompt = ui_to_api(workflow, object_info)
+    replace_values(
+        prompt,
+        {
+            ("LoadVideo", "file"): clip_name,
+            ("CLIPVisionLoader", "clip_name"): "random_vit_l.safetensors",
+            ("CheckpointLoaderSimple", "ckpt_name"): settings.checkpoint,
+            ("ClipDriftShape", "frames"): FRAMES,
+            ("EmptyLatentImage", "width"): settings.size,
+            ("EmptyLatentImage", "height"): settings.size,
+            ("BasicScheduler", "steps"): settings.steps,
+            ("CFGGuider", "cfg"): settings.cfg,
+        },
+    )
+    (drift,) = ids_of(prompt, "ClipDriftFromVideo")
+    save = {"drift": [drift, 0], "filename_prefix": "drift"}
+    return {**prompt, "save": {"class_type": "ClipDriftSave", "inputs": save}}
 
 
 class LogPrinter:
@@ -184,17 +112,26 @@ def render(checkpoint: Path | None, output: Path) -> list[Path]:
         print("starting ComfyUI ...", flush=True)
         with ComfyServer(Path(work_dir), cpu=use_cpu, model_paths=model_paths) as server:
             print(f"rendering {FRAMES} frames of {settings.size} x {settings.size} ...", flush=True)
-            prompt = demo_prompt(server.upload(clip), settings)
-            server.run(prompt, TIMEOUT, on_poll=LogPrinter(server))
-            return copy_results([clip, *sorted(server.output_dir.glob("*.*"))], output)
+            prompt = demo_prompt(server.object_info(), server.upload(clip), settings)
+            outputs = server.run(prompt, TIMEOUT, on_poll=LogPrinter(server))["outputs"]
+            output.mkdir(parents=True, exist_ok=True)
+            (drift,) = server.output_dir.glob("drift*.safetensors")
+            results = {
+                "clip.mp4": clip.read_bytes(),
+                "drift.safetensors": drift.read_bytes(),
+                "frames.mp4": fetched(server, prompt, outputs, "SaveVideo"),
+                "report.png": fetched(server, prompt, outputs, "ClipDriftReport"),
+            }
+    for name, content in results.items():
+        (output / name).write_bytes(content)
+    return [output / name for name in results]
 
 
-def copy_results(files: list[Path], output: Path) -> list[Path]:
-    """Copy files into a folder, under their names less the counter that ComfyUI adds."""
-    output.mkdir(parents=True, exist_ok=True)
-    return [
-        Path(shutil.copy(file, output / re.sub(r"_\d{5}_?(?=\.)", "", file.name))) for file in files
-    ]
+def fetched(server: ComfyServer, prompt: Prompt, outputs: dict, class_type: str) -> bytes:
+    """The file that the only node of a type shows."""
+    (node_id,) = ids_of(prompt, class_type)
+    (file,) = outputs[node_id]["images"]
+    return server.view(**file)
 
 
 def main():

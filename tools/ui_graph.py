@@ -19,6 +19,8 @@ from ui_to_api import DYNAMIC_COMBO, UPLOAD_VALUE, Info, Input, inputs_of
 WIDTH, WIDE, NOTE_WIDTH = 290, 330, 400
 GAP, TITLE, GROUP_TITLE, PADDING = 30, 30, 50, 20
 SLOT, WIDGET_ROW, TEXT_ROW, WIDGET_MARGIN, NODE_MARGIN = 20, 24, 54, 8, 6
+FOOTER = 36
+"""The front end's new nodes (Vue) end in a badge and a button where a pack brings them."""
 SIZES = {  # (width, least height) of what shows a text, a picture or a file's name
     "CheckpointLoaderSimple": (WIDE, 0),
     "CLIPVisionLoader": (WIDE, 0),
@@ -78,10 +80,15 @@ class Node:
             height = 0  # the text stands elsewhere
         return width, max(height, needed)
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether a custom node pack brings it."""
+        return self.info["python_module"].startswith("custom_nodes.")
+
     def place(self, x: int, y: int) -> tuple[int, int]:
         """Put the node, title included, at a point; return the room that it takes."""
         self.position = (x, y + TITLE)
-        return self.size[0], self.size[1] + TITLE
+        return self.size[0], self.size[1] + TITLE + (FOOTER if self.is_ours else 0)
 
     def values(self) -> list:
         """The values of the widgets in order, with those that the front end adds."""
@@ -107,6 +114,11 @@ class Note(Node):
     def size(self) -> tuple[int, int]:
         """Nothing is computed: a note scrolls."""
         return NOTE_WIDTH, self.height
+
+    @property
+    def is_ours(self) -> bool:
+        """The front end brings it."""
+        return False
 
     def values(self) -> list:
         """The text."""
@@ -282,10 +294,9 @@ def _outputs_json(node: Node, links: dict) -> list[dict]:
 def _properties(node: Node) -> dict:
     if isinstance(node, Note):
         return {}
-    ours = node.info["python_module"].startswith("custom_nodes.")
     properties = {
         "Node name for S&R": node.kind,
-        "cnr_id": "clip-drift" if ours else "comfy-core",
+        "cnr_id": "clip-drift" if node.is_ours else "comfy-core",
     }
     return {**properties, "models": node.models} if node.models else properties
 

@@ -140,6 +140,20 @@ def _require_runnable(node: dict, object_info: dict[str, Info]):
         raise WorkflowError(f"{what} is muted or bypassed")
 
 
+def replace_values(prompt: dict, values: dict[tuple[str, str], Any]):
+    """Put other values into a prompt, by node type and input name; inputs not there stay so."""
+    for node in prompt.values():
+        for name in node["inputs"]:
+            key = (node["class_type"], name)
+            if key in values:
+                node["inputs"][name] = values[key]
+
+
+def ids_of(prompt: dict, class_type: str) -> list[str]:
+    """The ids of a prompt's nodes of one type."""
+    return [number for number, node in prompt.items() if node["class_type"] == class_type]
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__.splitlines()[2].strip())

@@ -1,0 +1,59 @@
+"""A curve over time, of two steps or of many thousands."""
+
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+POINTS = 600  # more steps than this are drawn as a mean and a band from least to most
+
+
+class Curve(NamedTuple):
+    """A curve ready to draw: (n,) seconds, and least, mean and most at each; NaN is a gap."""
+
+    time: np.ndarray
+    low: np.ndarray
+    mean: np.ndarray
+    high: np.ndarray
+
+
+def reduce_curve(time: Tensor, value: Tensor) -> Curve:
+    """At most 600 points, each of them standing for as many steps as the others.
+
+    Args:
+        time, value: (n,); NaN where there is no value.
+    """
+    time, value = time.double().numpy(), value.double().numpy()
+    starts = np.linspace(0, len(value), min(len(value), POINTS), endpoint=False).astype(int)
+
+    def mean(x: np.ndarray) -> np.ndarray:
+        there = np.isfinite(x)
+        count = np.add.reduceat(there.astype(float), starts)
+        total = np.add.reduceat(np.where(there, x, 0.0), starts)
+        return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+    # fmin and fmax pass over NaN as well, so one black frame does not blank its whole point.
+    low, high = np.fmin.reduceat(value, starts), np.fmax.reduceat(value, starts)
+    return Curve(mean(time), low, mean(value), high)
+
+
+def draw_curve(axes, curve: Curve, colour: str, weight: float = 1.0) -> None:
+    """A line, with its band where it stands for many frames, and points where they are few.
+
+    Args:
+        weight: how many times as wide as usual.
+    """
+    if np.any(curve.low < curve.high):
+        # Outlined, because the band of a single cut is thinner than a pixel.
+        axes.fill_between(
+            curve.time, curve.low, curve.high, color=colour, alpha=0.6, linewidth=1.5 * weight
+        )
+    axes.plot(
+        curve.time,
+        curve.mean,
+        color=colour,
+        linewidth=(3.5 if len(curve.time) < 300 else 2.5) * weight,
+        marker="o" if len(curve.time) <= 40 else "",
+        markersize=7 + 4 * weight,
+        solid_joinstyle="round",
+    )

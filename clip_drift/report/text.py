@@ -1,0 +1,52 @@
+"""Numbers as a reader wants them."""
+
+import math
+from collections.abc import Callable
+
+from torch import Tensor
+
+
+def number(x: float) -> str:
+    """Three digits, without an exponent where a reader wants none."""
+    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
+
+
+def seconds(x: float) -> str:
+    return f"{x:,.1f} s" if abs(x) >= 10 else f"{x:.2f} s"
+
+
+def minus(text: str) -> str:
+    """With the minus sign of the tick labels."""
+    return text.replace("-", "−")
+
+
+def cosine_range(cosines: Tensor) -> str:
+    """Least and most of cosines, with the digits that tell the least from 1."""
+    finite = cosines[cosines.isfinite()]
+    if not len(finite):
+        return "no values"
+    low, high = float(finite.min()), float(finite.max())
+    if low >= 1 - 1e-6:
+        return "all 1"
+    digits = max(2, 1 - math.floor(math.log10(1 - low)))
+    most = "1" if high >= 1 - 1e-6 else f"{high:.{digits}f}"
+    return minus(f"{low:.{digits}f} to {most}")
+
+
+def cosine_tick(span: float) -> Callable[[float, int], str]:
+    """Tick labels for cosines: distances from 1 where a plain number would need many digits.
+
+    Args:
+        span: what the axis covers.
+    """
+
+    def label(value: float, _position: int) -> str:
+        if value > 1 + 1e-3 * span:
+            return ""
+        if abs(1 - value) <= 1e-3 * span:
+            return "1"
+        if span >= 1e-4:
+            return minus(f"{value:.5f}".rstrip("0").rstrip(".") or "0")
+        return f"1−{1 - value:.2g}".replace("e-0", "e-")
+
+    return label

@@ -1,0 +1,20 @@
+"""Video in, CLIP's squares out: streamed, upright, in true colours, in flat memory."""
+
+from .images import frames_from_images
+from .probe import VideoInfo, probe
+from .sampling import Sampler
+from .source import Source, source_name
+from .stream import BACKENDS, FrameBatch, FrameStream, open_frames
+
+__all__ = [
+    "BACKENDS",
+    "FrameBatch",
+    "FrameStream",
+    "Sampler",
+    "Source",
+    "VideoInfo",
+    "frames_from_images",
+    "open_frames",
+    "probe",
+    "source_name",
+]

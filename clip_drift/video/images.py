@@ -1,0 +1,62 @@
+"""The same batches from pictures that are in memory already."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from ..errors import DriftError
+from ..preprocess import fit_size, to_square
+from .sampling import Sampler
+from .stream import FrameBatch
+
+
+def frames_from_images(
+    images: Tensor,
+    size: int,
+    *,
+    fps: float = 0.0,
+    crop: str = "center",
+    sample_fps: float = 0.0,
+    max_frames: int = 0,
+    batch_size: int = 16,
+) -> Iterator[FrameBatch]:
+    """Read an IMAGE batch as squares of ``size`` pixels; one batch at a time is copied.
+
+    Args:
+        images: (F, H, W, 3 or 4) float in 0..1 or uint8; alpha is dropped.
+        size: S, the image tower's side in pixels.
+        fps: frames a second; without it frame i is at i seconds, and every frame is taken.
+        crop, max_frames, batch_size: as in :func:`clip_drift.video.open_frames`.
+        sample_fps: as there; it needs ``fps``.
+
+    Raises:
+        DriftError: at once for a tensor of another shape or a number out of its range.
+    """
+    if images.ndim != 4 or images.shape[-1] < 3 or not len(images):
+        raise DriftError(
+            f"images must be a batch of shape (frames, height, width, 3), not "
+            f"{tuple(images.shape)}: give RGB pictures."
+        )
+    if batch_size < 1:
+        raise DriftError(f"batch_size is {batch_size}: it must be 1 or more.")
+    if fps < 0:
+        raise DriftError(f"fps is {fps}: it must be 0 or more.")
+    if sample_fps and not fps:
+        raise DriftError(
+            "sample_fps needs to know how fast the pictures follow each other: give fps, "
+            "or set sample_fps to 0."
+        )
+    fit_size(images.shape[1], images.shape[2], size, crop)  # raises for an unknown crop
+    seconds = [i / (fps or 1.0) for i in range(len(images))]
+    sampler = Sampler(sample_fps=sample_fps, max_frames=max_frames)
+    chosen = [i for i, time in enumerate(seconds) if sampler.take(time)]
+    return _batches(images, chosen, seconds, size, crop, batch_size)
+
+
+def _batches(
+    images: Tensor, chosen: list[int], seconds: list[float], size: int, crop: str, batch_size: int
+) -> Iterator[FrameBatch]:
+    for first in range(0, len(chosen), batch_size):
+        indices = chosen[first : first + batch_size]
+        times = [seconds[i] for i in indices]
+        yield FrameBatch(to_square(images[indices], size, crop).cpu(), times)
