@@ -63,7 +63,7 @@ class OpenClipEncoder:
         preprocess = model.visual.preprocess_cfg
         self.name = name
         self.size = int(sides[0])
-        self.model = model.eval().requires_grad_(False)
+        self.model = model.train(False).requires_grad_(False)
         self.dtype = dtype
         self.mean = tuple(preprocess["mean"])
         self.std = tuple(preprocess["std"])

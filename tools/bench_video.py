@@ -28,8 +28,7 @@ def measure(rounds: int = _ROUNDS) -> dict[str, float]:
 
     Returns:
         ``decode_s``, ``encode_s``, ``drift_s``: medians over 32 frames of a clip of 1280×720,
-        H.264, encoded by a ViT-L-14 (what the example workflows use) of random
-            weights in batches of 16.
+        H.264, encoded by a ViT-L-14 (what the example workflows use) of random weights.
         ``drift_over_slower``: drift_s / max(decode_s, encode_s); the target is at most 1.15.
         ``overlap_over_slower``: the same ratio with an encoder that waits as long as decoding takes
             (as a GPU would make it); the target is the same.

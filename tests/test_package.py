@@ -1,0 +1,67 @@
+"""What the Manager installs and the registry publishes."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    from pip._vendor import tomli as tomllib
+
+REPO = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))
+
+# The registry flags packs that hold these anywhere.
+FLAGGED = re.compile(r"\bsubprocess\b|\beval\(|\bexec\(|\b__import__\b")
+
+
+def published() -> list[Path]:
+    """Files that git tracks, less what .comfyignore names."""
+    command = ["git", "-C", str(REPO), "ls-files"]
+    tracked = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
+    ignored = (REPO / ".comfyignore").read_text(encoding="utf-8").split()
+    assert all(line.startswith("/") for line in ignored)
+    kept = [
+        name
+        for name in filter(None, tracked)
+        if not any(f"/{name}".startswith(entry) for entry in ignored)
+    ]
+    return [REPO / name for name in kept]
+
+
+def test_the_manager_installs_what_pyproject_names():
+    lines = (REPO / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert lines == PROJECT["project"]["dependencies"]
+
+
+def test_the_registry_gets_what_it_needs():
+    name = PROJECT["project"]["name"]
+    assert re.fullmatch(r"[a-z][a-z-]*", name)
+    assert "comfyui" not in name
+    assert PROJECT["tool"]["comfy"]["requires-comfyui"] == ">=0.30.0"
+
+
+def test_the_version_has_an_entry_in_the_changelog():
+    version = PROJECT["project"]["version"]
+    assert f"## {version}\n" in (REPO / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_only_what_a_user_needs_is_published():
+    folders = {path.relative_to(REPO).parts[0] for path in published() if path.parent != REPO}
+    assert folders <= {"clip_drift", "nodes", "example_workflows", "locales"}
+    assert sum(path.stat().st_size for path in published()) < 2_000_000
+
+
+def test_nothing_the_registry_flags_is_published():
+    for path in published():
+        if path.suffix == ".py":
+            assert not FLAGGED.search(path.read_text(encoding="utf-8")), path
+
+
+def test_the_library_never_imports_comfyui():
+    for path in (REPO / "clip_drift").rglob("*.py"):
+        imports = re.findall(r"^\s*(?:from|import) ([\w.]+)", path.read_text("utf-8"), re.M)
+        roots = {name.split(".")[0] for name in imports}
+        assert not roots & {"comfy", "comfy_api", "comfy_execution", "folder_paths", "nodes"}, path
