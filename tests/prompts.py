@@ -1,12 +1,10 @@
 """Prompts in API format for the tests on a real server."""
 
+from comfy_server import node
+
 SMALL_ENCODER = "random_small.safetensors"
 CHECKPOINT = "random_sd15.safetensors"
 TEXT = "a cat on a red sofa"
-
-
-def node(class_type: str, **inputs) -> dict:
-    return {"class_type": class_type, "inputs": inputs}
 
 
 def drift(video: str, **settings) -> dict:

@@ -8,8 +8,7 @@ import prompts
 import pytest
 import torch
 from clips import write_clip
-from comfy_server import NodeError
-from prompts import node
+from comfy_server import NodeError, node
 from safetensors.torch import save_file
 
 from clip_drift.drift import Drift

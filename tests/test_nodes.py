@@ -6,7 +6,7 @@ import time
 import prompts
 import pytest
 import torch
-from prompts import node
+from comfy_server import node
 from safetensors.torch import load
 
 from clip_drift.drift import Drift

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import normalised, randn, trajectory
 
 from clip_drift.errors import DriftError
 from clip_drift.noise import NOISE_WALKS, walk_noise
@@ -21,21 +22,6 @@ SMALL = (4, 8, 8)
 # 2^16 numbers: a sample covariance of two unit normals is off by at most sqrt(2/65536) = 0.0055
 # in standard deviation (Wishart: (C_ii·C_jj + C_ij²)/n), 0.028 at five of them.
 LARGE, FIVE_SIGMA = (4, 128, 128), 0.028
-
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-
-def normalised(x: torch.Tensor) -> torch.Tensor:
-    return x.double() / x.double().pow(2).sum(-1, keepdim=True).sqrt()
-
-
-def trajectory(seed: int, frames: int, dim: int, step: float = 0.3) -> torch.Tensor:
-    steps = randn(seed, frames, dim) * step / math.sqrt(dim)
-    steps[0] = normalised(randn(seed + 1, dim))
-    return normalised(steps.cumsum(0))
 
 
 def clip(seed=1, frames=6, dim=12, pairing="from_first", step=0.5, centered=False):

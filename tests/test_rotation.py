@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import normalised, randn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from clip_drift.errors import DriftError
@@ -19,15 +20,6 @@ FLOATS = [torch.float32, torch.float64]
 HALVES = [torch.float16, torch.bfloat16]
 # Parallel, tiny, ordinary, almost opposite.
 ANGLES = [0.0, 1e-6, 1e-3, 0.2, 1.7, math.pi - 1e-6]
-
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-
-def normalised(x: torch.Tensor) -> torch.Tensor:
-    return x.double() / x.double().pow(2).sum(-1, keepdim=True).sqrt()
 
 
 def pair(seed: int, dim: int, theta: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import normalised, randn, trajectory
 
 from clip_drift.drift import Drift
 from clip_drift.errors import DriftError
@@ -14,22 +15,6 @@ from clip_drift.sequence import RotationSequence
 
 SOME = settings(max_examples=20, deadline=None)
 seeds = st.integers(0, 2**31)
-
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-
-def normalised(x: torch.Tensor) -> torch.Tensor:
-    return x.double() / x.double().pow(2).sum(-1, keepdim=True).sqrt()
-
-
-def trajectory(seed: int, frames: int, dim: int, step: float = 0.3) -> torch.Tensor:
-    """A random walk on the sphere, steps of about so many radians."""
-    steps = randn(seed, frames, dim) * step / math.sqrt(dim)
-    steps[0] = normalised(randn(seed + 1, dim))
-    return normalised(steps.cumsum(0))
 
 
 def dense(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import randn
 
 from clip_drift.errors import DriftError
 from clip_drift.sphere import (
@@ -25,11 +26,6 @@ dims = st.integers(2, 24)
 # log10 of the angle: 1e-6 rad, a tenth of what float32 frames of a still differ by, to 3 rad.
 exponents = st.floats(-6, math.log10(3))
 FLOATS = [torch.float32, torch.float64]
-
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
 def pair(seed: int, dim: int, theta: float, dtype=torch.float64):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from paths import normalised, randn, trajectory
 
 import clip_drift.walks
 from clip_drift.errors import DriftError
@@ -21,21 +22,6 @@ SAME_SPACE = [m for m in METHODS if m != "carry"]
 every_method = pytest.mark.parametrize("method", METHODS)
 both_pairings = pytest.mark.parametrize("pairing", PAIRINGS)
 centred_or_not = pytest.mark.parametrize("centered", [False, True])
-
-
-def randn(seed: int, *shape: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-
-def normalised(x: torch.Tensor) -> torch.Tensor:
-    return x.double() / x.double().pow(2).sum(-1, keepdim=True).sqrt()
-
-
-def trajectory(seed: int, frames: int, dim: int, step: float = 0.3) -> torch.Tensor:
-    steps = randn(seed, frames, dim) * step / math.sqrt(dim)
-    steps[0] = normalised(randn(seed + 1, dim))
-    return normalised(steps.cumsum(0))
 
 
 def clip(seed=1, frames=6, dim=12, pairing="from_first", centered=False) -> RotationSequence:

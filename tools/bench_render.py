@@ -5,7 +5,7 @@ from pathlib import Path
 
 import weights
 from clips import sample_clip
-from comfy_server import BASE_DIR, ComfyServer, Prompt
+from comfy_server import BASE_DIR, ComfyServer, Prompt, node
 
 ENCODER = "random_vit_l.safetensors"
 FRAMES = 16
@@ -25,17 +25,17 @@ def measure() -> dict[str, float]:
     weights.ensure(BASE_DIR / "models")
     core = _embed(
         {
-            "parts": _node("GetVideoComponents", video=["video", 0]),
-            "embed": _node(
+            "parts": node("GetVideoComponents", video=["video", 0]),
+            "embed": node(
                 "CLIPVisionEncode", clip_vision=["vit", 0], image=["parts", 0], crop="center"
             ),
-            "angles": _node(
+            "angles": node(
                 "ClipDriftRotation", start=["embed", 0], pairing="neighbours", centered=False
             ),
-            "shown": _node("PreviewAny", source=["angles", 1]),
+            "shown": node("PreviewAny", source=["angles", 1]),
         }
     )
-    ours = _embed({**_drift(sample_fps=0.0), "shown": _node("PreviewAny", source=["drift", 1])})
+    ours = _embed({**_drift(sample_fps=0.0), "shown": node("PreviewAny", source=["drift", 1])})
     return {
         "core_s": core[0],
         "ours_s": ours[0],
@@ -50,13 +50,13 @@ def measure() -> dict[str, float]:
 def _embed(graph: Prompt) -> tuple[float, int]:
     """Seconds of a graph over the long clip, and the memory it took beyond a warm server's."""
     with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
-        loaders = {"vit": _node("CLIPVisionLoader", clip_name=ENCODER)}
+        loaders = {"vit": node("CLIPVisionLoader", clip_name=ENCODER)}
         for name, seconds in (("short.mp4", 0.1), ("long.mp4", 2.0)):
             sample_clip(server.input_dir / name, seconds=seconds, fps=30, size=(1280, 720))
         timed = {}
         for name in ("short.mp4", "long.mp4"):
             before = server.peak_memory()
-            video = {"video": _node("LoadVideo", file=name)}
+            video = {"video": node("LoadVideo", file=name)}
             timed = _seconds(server, {**loaders, **video, **graph})
         return timed, server.peak_memory() - before
 
@@ -65,10 +65,10 @@ def _render() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
         sample_clip(server.input_dir / "clip.mp4", seconds=2.0, fps=24)
         graph = {
-            "video": _node("LoadVideo", file="clip.mp4"),
-            "vit": _node("CLIPVisionLoader", clip_name=ENCODER),
+            "video": node("LoadVideo", file="clip.mp4"),
+            "vit": node("CLIPVisionLoader", clip_name=ENCODER),
             **_drift(sample_fps=8.0),
-            "shape": _node(
+            "shape": node(
                 "ClipDriftShape",
                 drift=["drift", 0],
                 frames=FRAMES,
@@ -76,28 +76,28 @@ def _render() -> dict[str, float]:
                 direction="forward",
                 strength=1.0,
             ),
-            "model": _node("CheckpointLoaderSimple", ckpt_name="random_sd15.safetensors"),
-            "text": _node("CLIPTextEncode", clip=["model", 1], text="a lighthouse in a storm"),
-            "empty": _node("EmptyLatentImage", width=128, height=128, batch_size=1),
+            "model": node("CheckpointLoaderSimple", ckpt_name="random_sd15.safetensors"),
+            "text": node("CLIPTextEncode", clip=["model", 1], text="a lighthouse in a storm"),
+            "empty": node("EmptyLatentImage", width=128, height=128, batch_size=1),
         }
         walked = ["walk", 1]
-        _seconds(server, graph | _walks(0.9) | {"shown": _node("PreviewAny", source=walked)})
+        _seconds(server, graph | _walks(0.9) | {"shown": node("PreviewAny", source=walked)})
         # All but the walks is cached now; another strength makes just them run again.
         walks = graph | _walks(1.0)
         only_walks = {
-            "shown": _node("PreviewAny", source=walked),
-            "noises": _node("SaveLatent", samples=["noise", 1], filename_prefix="latents/x"),
+            "shown": node("PreviewAny", source=walked),
+            "noises": node("SaveLatent", samples=["noise", 1], filename_prefix="latents/x"),
         }
         nodes = _seconds(server, walks | only_walks)
         sampling = {
-            "guider": _node(
+            "guider": node(
                 "CFGGuider", model=["model", 0], positive=["walk", 0], negative=["text", 0], cfg=1.0
             ),
-            "sampler": _node("KSamplerSelect", sampler_name="euler"),
-            "sigmas": _node(
+            "sampler": node("KSamplerSelect", sampler_name="euler"),
+            "sigmas": node(
                 "BasicScheduler", model=["model", 0], scheduler="normal", steps=4, denoise=1.0
             ),
-            "sample": _node(
+            "sample": node(
                 "SamplerCustomAdvanced",
                 noise=["noise", 0],
                 guider=["guider", 0],
@@ -105,8 +105,8 @@ def _render() -> dict[str, float]:
                 sigmas=["sigmas", 0],
                 latent_image=["noise", 1],
             ),
-            "pictures": _node("VAEDecode", samples=["sample", 0], vae=["model", 2]),
-            "saved": _node("SaveImage", images=["pictures", 0], filename_prefix="x"),
+            "pictures": node("VAEDecode", samples=["sample", 0], vae=["model", 2]),
+            "saved": node("SaveImage", images=["pictures", 0], filename_prefix="x"),
         }
         render = _seconds(server, walks | sampling)
     return {"render_s": render, "nodes_s": nodes, "nodes_share": nodes / (render + nodes)}
@@ -114,7 +114,7 @@ def _render() -> dict[str, float]:
 
 def _drift(sample_fps: float) -> Prompt:
     return {
-        "drift": _node(
+        "drift": node(
             "ClipDriftFromVideo",
             frames=["video", 0],
             encoder=["vit", 0],
@@ -128,14 +128,14 @@ def _drift(sample_fps: float) -> Prompt:
 def _walks(strength: float) -> Prompt:
     """Rotation, prompt walk and noise walk, with nothing of them in the cache."""
     return {
-        "rotation": _node(
+        "rotation": node(
             "ClipDriftRotation",
             start=["shape", 0],
             pairing="from_first",
             centered=False,
             matrix_pair=round(10 * strength),
         ),
-        "walk": _node(
+        "walk": node(
             "ClipDriftRotateConditioning",
             conditioning=["text", 0],
             rotation=["rotation", 0],
@@ -144,7 +144,7 @@ def _walks(strength: float) -> Prompt:
             preserve_norm=True,
             rotate_pooled=True,
         ),
-        "noise": _node(
+        "noise": node(
             "ClipDriftRotateNoise",
             latent=["empty", 0],
             rotation=["rotation", 0],
@@ -160,7 +160,3 @@ def _seconds(server: ComfyServer, prompt: Prompt) -> float:
     messages = dict(server.run(prompt)["status"]["messages"])
     started, ended = messages["execution_start"], messages["execution_success"]
     return (ended["timestamp"] - started["timestamp"]) / 1000
-
-
-def _node(class_type: str, **inputs) -> dict:
-    return {"class_type": class_type, "inputs": inputs}

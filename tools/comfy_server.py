@@ -38,6 +38,11 @@ Prompt = dict[str, dict[str, Any]]
 """A workflow in ComfyUI's API format: node id -> {"class_type": ..., "inputs": {...}}."""
 
 
+def node(class_type: str, **inputs) -> dict[str, Any]:
+    """A node of a prompt."""
+    return {"class_type": class_type, "inputs": inputs}
+
+
 def comfyui_path() -> Path:
     """The ComfyUI source tree in use: the user's own, else the one that run.py fetched."""
     return Path(os.environ.get("COMFYUI_PATH") or RUN_DIR / "ComfyUI").resolve()

@@ -25,6 +25,7 @@ from comfy_server import (
     Prompt,
     ServerError,
     has_gpu,
+    node,
 )
 from ui_to_api import ids_of, replace_values, ui_to_api
 
@@ -78,8 +79,7 @@ def demo_prompt(object_info: dict, clip_name: str, settings: Settings) -> Prompt
         },
     )
     (drift,) = ids_of(prompt, "ClipDriftFromVideo")
-    save = {"drift": [drift, 0], "filename_prefix": "drift"}
-    return {**prompt, "save": {"class_type": "ClipDriftSave", "inputs": save}}
+    return {**prompt, "save": node("ClipDriftSave", drift=[drift, 0], filename_prefix="drift")}
 
 
 class LogPrinter:
