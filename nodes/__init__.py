@@ -1,9 +1,6 @@
 """ComfyUI nodes over the library: a file a menu section."""
 
-from . import drift, files, frames, noise, prompt, report, rotation
+from . import drift, encoder, files, frames, loop, noise, prompt, report, rotation
 
-NODES = [
-    node
-    for section in (drift, files, report, rotation, prompt, noise, frames)
-    for node in section.NODES
-]
+SECTIONS = (drift, encoder, files, report, rotation, prompt, noise, frames, loop)
+NODES = [node for section in SECTIONS for node in section.NODES]

@@ -1,7 +1,7 @@
 """CONDITIONING and LATENT as frames: how many they hold, and how to cut one out."""
 
 import node_helpers
-from torch import Tensor
+from torch import Tensor, cat
 
 from ..clip_drift.errors import DriftError
 
@@ -64,6 +64,16 @@ def latent_frame(latent: dict, i: int) -> dict:
     if latent.get("noise_mask") is not None:
         frame["noise_mask"] = _frame(latent["noise_mask"], i)
     return frame
+
+
+def join_latents(frames: list[dict]) -> dict:
+    """Latents of one as a batch, numbered from 0; other keys are the first one's."""
+    batch = {
+        key: cat([frame[key] for frame in frames])
+        for key in ("samples", "noise_mask")
+        if all(frame.get(key) is not None for frame in frames)
+    }
+    return {**frames[0], **batch, "batch_index": list(range(len(frames)))}
 
 
 def common_frames(conditioning, latent: dict) -> int:

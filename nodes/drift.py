@@ -1,24 +1,18 @@
 """CLIP Drift/Drift: read a video as a path in CLIP space, and shape it."""
 
-import os
-
-import comfy.model_management
-import folder_paths
 from comfy_api.latest import InputImpl, io
 
 from ..clip_drift import shaping
 from ..clip_drift.drift import Drift
 from ..clip_drift.encode import drift_from_images, drift_from_video
 from ..clip_drift.errors import DriftError
-from ..clip_drift.openclip import load_openclip_file, load_openclip_tag, pretrained_names
 from ..clip_drift.preprocess import CROPS
 from ..clip_drift.video import BACKENDS
 from . import sockets
-from .encoders import ManagedOpenClip, as_encoder
+from .encoder import as_encoder
 from .progress import batch_progress
 
 CATEGORY = "CLIP Drift/Drift"
-OPEN_CLIP_FOLDER = "open_clip"
 
 
 class ClipDriftFromVideo(io.ComfyNode):
@@ -126,65 +120,6 @@ def _read(frames, settings: dict, decoder: str) -> Drift:
     return drift_from_images(frames, **settings)
 
 
-class ClipDriftLoadOpenCLIP(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="ClipDriftLoadOpenCLIP",
-            display_name="Load OpenCLIP",
-            category=CATEGORY,
-            description="Load an OpenCLIP model from models/open_clip, or one of open_clip's "
-            "pretrained models if you allow the download.",
-            search_aliases=["clip vision loader", "openclip", "laion", "clip drift"],
-            inputs=[
-                io.Combo.Input(
-                    "model",
-                    [*folder_paths.get_filename_list(OPEN_CLIP_FOLDER), *pretrained_names()],
-                    tooltip="A file in models/open_clip (with its open_clip_config .json of the "
-                    "same name beside it, or an architecture open_clip knows), or architecture/tag "
-                    "of a pretrained model.",
-                ),
-                io.Combo.Input(
-                    "precision",
-                    ["auto", "fp32", "fp16", "bf16"],
-                    default="auto",
-                    tooltip="auto: fp16 on a GPU, fp32 on the CPU.",
-                ),
-                io.Boolean.Input(
-                    "allow_download",
-                    default=False,
-                    tooltip="Allow this node to fetch the chosen pretrained model from the "
-                    "internet, into models/open_clip. Off: nothing is ever downloaded.",
-                ),
-            ],
-            outputs=[sockets.OpenClip.Output("encoder", tooltip="For Video → CLIP Drift.")],
-        )
-
-    @classmethod
-    def fingerprint_inputs(cls, model, precision, allow_download):
-        path = folder_paths.get_full_path(OPEN_CLIP_FOLDER, model)
-        if path is None:
-            return model
-        state = os.stat(path)
-        return f"{state.st_mtime_ns}:{state.st_size}"
-
-    @classmethod
-    def execute(cls, model, precision, allow_download):
-        device = comfy.model_management.text_encoder_device()
-        if model in folder_paths.get_filename_list(OPEN_CLIP_FOLDER):
-            path = folder_paths.get_full_path_or_raise(OPEN_CLIP_FOLDER, model)
-            encoder = load_openclip_file(path, precision, device)
-        else:
-            encoder = load_openclip_tag(
-                *model.split("/", 1),
-                precision,
-                device,
-                cache_dir=folder_paths.get_folder_paths(OPEN_CLIP_FOLDER)[0],
-                allow_download=allow_download,
-            )
-        return io.NodeOutput(ManagedOpenClip(encoder))
-
-
 class ClipDriftShape(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -241,16 +176,4 @@ class ClipDriftShape(io.ComfyNode):
         return io.NodeOutput(shaped, len(shaped))
 
 
-def register_open_clip_folder() -> None:
-    """models/open_clip, kept beside whatever folders a user's yaml already gave that name."""
-    folder_paths.add_model_folder_path(
-        OPEN_CLIP_FOLDER, os.path.join(folder_paths.models_dir, OPEN_CLIP_FOLDER)
-    )
-    folder_paths.folder_names_and_paths[OPEN_CLIP_FOLDER][1].update(
-        folder_paths.supported_pt_extensions
-    )
-
-
-register_open_clip_folder()
-
-NODES = [ClipDriftFromVideo, ClipDriftLoadOpenCLIP, ClipDriftShape]
+NODES = [ClipDriftFromVideo, ClipDriftShape]

@@ -6,9 +6,9 @@ from comfy_api.latest import io
 from ..clip_drift.errors import DriftError
 from ..clip_drift.noise import NOISE_WALKS, walk_noise
 from ..clip_drift.sequence import RotationSequence
-from ..clip_drift.strength import Strength
+from ..clip_drift.strength import Strength, per_frame
 from . import sockets
-from .batches import latent_frame
+from .batches import join_latents, latent_frame
 
 
 class ClipDriftRotateNoise(io.ComfyNode):
@@ -76,7 +76,7 @@ class ClipDriftRotateNoise(io.ComfyNode):
         else:
             frames = _one_a_frame(latent, len(rotation))
         # A strength that does not fit should fail here, not after the model has been loaded.
-        walk_noise(0, (1, 2, 2), rotation, method, noise.strength, frames=[0])
+        per_frame(noise.strength, len(rotation))
         return io.NodeOutput(noise, frames)
 
 
@@ -87,13 +87,7 @@ def _one_a_frame(latent: dict, frames: int) -> dict:
             f"latent holds {count} latents but the motion {frames} frames: give one latent, or "
             f"{frames} of them."
         )
-    cut = [latent_frame(latent, i) for i in range(frames)]
-    repeated = {
-        key: torch.cat([one[key] for one in cut])
-        for key in ("samples", "noise_mask")
-        if cut[0].get(key) is not None
-    }
-    return {**latent, **repeated, "batch_index": list(range(frames))}
+    return join_latents([latent_frame(latent, i) for i in range(frames)])
 
 
 class DriftNoise:

@@ -339,6 +339,15 @@ def test_drifting_noise_reaches_a_native_sampler_in_unit_variance(server, video)
     assert (same - same[:1]).abs().max() < SAME
 
 
+@pytest.mark.parametrize("method", ["rotate", "near_identity"])
+def test_the_other_noise_walks_reach_a_native_sampler(server, video, method):
+    graph = prompts.walks(video, FRAMES) | prompts.sampled(["text", 0], ["noise", 1], steps=1)
+    graph["noise"]["inputs"]["method"] = method
+    frames = latents(server, graph)
+    assert torch.isfinite(frames).all()
+    assert (frames[1:] - frames[:1]).abs().max() > 100 * SAME
+
+
 # --- Cancelling -----------------------------------------------------------------------------------
 
 

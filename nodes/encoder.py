@@ -1,0 +1,142 @@
+"""CLIP Drift/Encoder: the encoders as the library takes them, their memory left to ComfyUI."""
+
+import os
+
+import comfy.model_management
+import folder_paths
+from comfy.model_patcher import ModelPatcher
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..clip_drift.errors import DriftError
+from ..clip_drift.openclip import (
+    PRECISIONS,
+    OpenClipEncoder,
+    load_openclip_file,
+    load_openclip_tag,
+    pretrained_names,
+)
+from . import sockets
+
+OPEN_CLIP_FOLDER = "open_clip"
+
+# Vision towers by (width, layers), as people name them.
+KNOWN = {(1024, 24): "ViT-L", (1280, 32): "ViT-H", (1664, 48): "ViT-bigG"}
+
+
+class ClipVisionEncoder:
+    """Core's CLIP_VISION."""
+
+    def __init__(self, clip_vision):
+        self._model = clip_vision
+        self.size = clip_vision.image_size
+        config = clip_vision.config
+        tower = KNOWN.get((config.get("hidden_size"), config.get("num_hidden_layers")), "vision")
+        self.name = f"{tower}/{config.get('patch_size', '?')} (CLIP_VISION)"
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        pixels = pixels.to(self._model.load_device).float() / 255
+        embeds = self._model.encode_image(pixels)["image_embeds"]
+        if embeds is None or embeds.ndim != 2:
+            raise DriftError(
+                "encoder gives no image embedding (a DINO model?): load a CLIP or SigLIP vision "
+                "model."
+            )
+        return embeds.float().cpu()
+
+
+class ManagedOpenClip:
+    """The OPENCLIP socket: an OpenCLIP model that ComfyUI moves between devices."""
+
+    def __init__(self, encoder: OpenClipEncoder):
+        self._encoder = encoder
+        self._patcher = ModelPatcher(
+            encoder.model,
+            load_device=comfy.model_management.text_encoder_device(),
+            offload_device=comfy.model_management.text_encoder_offload_device(),
+        )
+        self.size = encoder.size
+        self.name = encoder.name
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        comfy.model_management.load_model_gpu(self._patcher)
+        return self._encoder.encode(pixels).cpu()
+
+
+def as_encoder(value) -> ClipVisionEncoder | ManagedOpenClip:
+    """What the encoder socket holds, as the library takes it."""
+    return value if isinstance(value, ManagedOpenClip) else ClipVisionEncoder(value)
+
+
+class ClipDriftLoadOpenCLIP(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ClipDriftLoadOpenCLIP",
+            display_name="Load OpenCLIP",
+            category="CLIP Drift/Encoder",
+            description="Load an OpenCLIP model from models/open_clip, or one of open_clip's "
+            "pretrained models if you allow the download.",
+            search_aliases=["clip vision loader", "openclip", "laion", "clip drift"],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    [*folder_paths.get_filename_list(OPEN_CLIP_FOLDER), *pretrained_names()],
+                    tooltip="A file in models/open_clip (with its open_clip_config .json of the "
+                    "same name beside it, or an architecture open_clip knows), or architecture/tag "
+                    "of a pretrained model.",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    list(PRECISIONS),
+                    default="auto",
+                    tooltip="auto: fp16 on a GPU, fp32 on the CPU.",
+                ),
+                io.Boolean.Input(
+                    "allow_download",
+                    default=False,
+                    tooltip="Allow this node to fetch the chosen pretrained model from the "
+                    "internet, into models/open_clip. Off: nothing is ever downloaded.",
+                ),
+            ],
+            outputs=[sockets.OpenClip.Output("encoder", tooltip="For Video → CLIP Drift.")],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, model, precision, allow_download):
+        path = folder_paths.get_full_path(OPEN_CLIP_FOLDER, model)
+        if path is None:
+            return model
+        state = os.stat(path)
+        return f"{state.st_mtime_ns}:{state.st_size}"
+
+    @classmethod
+    def execute(cls, model, precision, allow_download):
+        device = comfy.model_management.text_encoder_device()
+        if model in folder_paths.get_filename_list(OPEN_CLIP_FOLDER):
+            path = folder_paths.get_full_path_or_raise(OPEN_CLIP_FOLDER, model)
+            encoder = load_openclip_file(path, precision, device)
+        else:
+            encoder = load_openclip_tag(
+                *model.split("/", 1),
+                precision,
+                device,
+                cache_dir=folder_paths.get_folder_paths(OPEN_CLIP_FOLDER)[0],
+                allow_download=allow_download,
+            )
+        return io.NodeOutput(ManagedOpenClip(encoder))
+
+
+def register_open_clip_folder() -> None:
+    """models/open_clip, kept beside whatever folders a user's yaml already gave that name."""
+    folder_paths.add_model_folder_path(
+        OPEN_CLIP_FOLDER, os.path.join(folder_paths.models_dir, OPEN_CLIP_FOLDER)
+    )
+    folder_paths.folder_names_and_paths[OPEN_CLIP_FOLDER][1].update(
+        folder_paths.supported_pt_extensions
+    )
+
+
+register_open_clip_folder()
+
+NODES = [ClipDriftLoadOpenCLIP]

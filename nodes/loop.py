@@ -1,0 +1,198 @@
+"""CLIP Drift/Frame loop: frames one after another, each fed by the one before."""
+
+import torch
+from comfy_api.latest import io
+from comfy_execution.graph_utils import GraphBuilder, is_link
+
+from ..clip_drift.errors import DriftError
+from . import sockets
+from .batches import (
+    common_frames,
+    conditioning_frame,
+    join_latents,
+    latent_frame,
+    latent_samples,
+)
+
+CATEGORY = "CLIP Drift/Frame loop"
+
+
+class ClipDriftLoopStart(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ClipDriftLoopStart",
+            display_name="Frame Loop Start",
+            category=CATEGORY,
+            description="Begin a loop over frames: the nodes between here and Frame Loop End run "
+            "once a frame, one after another, each starting from the frame before.",
+            search_aliases=["for loop", "feedback", "img2img loop", "clip drift"],
+            inputs=[
+                io.Conditioning.Input("conditioning", tooltip="One prompt a frame, as a batch."),
+                io.Latent.Input(
+                    "latent",
+                    tooltip="What the first frame starts from; a batch of one latent a frame "
+                    "gives every frame its own.",
+                ),
+                io.Float.Input(
+                    "feedback",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How much of the previous frame's result goes into what a frame starts "
+                    "from. It shows only where the sampler's denoise is below 1.",
+                ),
+            ],
+            outputs=[
+                sockets.Loop.Output("loop", tooltip="For Frame Loop End."),
+                io.Conditioning.Output("conditioning", tooltip="This frame's prompt."),
+                io.Latent.Output("latent", tooltip="What this frame starts from."),
+                io.Int.Output("index", tooltip="The frame's number, from 0."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, conditioning, latent, feedback):
+        frames = common_frames(conditioning, latent)
+        return io.NodeOutput(
+            frames, conditioning_frame(conditioning, 0), latent_frame(latent, 0), 0
+        )
+
+
+class ClipDriftLoopStep(io.ComfyNode):
+    """Frame Loop Start in every frame after the first. Frame Loop End makes it; it has the
+    same outputs, so that the nodes between do not notice."""
+
+    @classmethod
+    def define_schema(cls):
+        start = ClipDriftLoopStart.define_schema()
+        return io.Schema(
+            node_id="ClipDriftLoopStep",
+            display_name="Frame Loop Step",
+            category=CATEGORY,
+            description="Made by Frame Loop End while it runs; not for use by hand.",
+            is_dev_only=True,
+            inputs=[
+                *start.inputs,
+                io.Latent.Input("previous", tooltip="The previous frame's result."),
+                io.Int.Input("index", min=0, tooltip="The frame's number, from 0."),
+            ],
+            outputs=start.outputs,
+        )
+
+    @classmethod
+    def execute(cls, conditioning, latent, feedback, previous, index):
+        frame = latent_frame(latent, index)
+        given, result = frame["samples"], latent_samples(previous, "the loop's latent")
+        if given.shape != result.shape:
+            raise DriftError(
+                f"the loop's result has shape {tuple(result.shape)} but its frames start from "
+                f"{tuple(given.shape)}: keep the size within the loop, and scale after its end."
+            )
+        if feedback:
+            frame["samples"] = torch.lerp(given, result.to(given), feedback)
+        frames = common_frames(conditioning, latent)
+        return io.NodeOutput(frames, conditioning_frame(conditioning, index), frame, index)
+
+
+class ClipDriftLoopEnd(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ClipDriftLoopEnd",
+            display_name="Frame Loop End",
+            category=CATEGORY,
+            description="End a loop over frames and collect their latents as one batch.",
+            search_aliases=["for loop", "feedback", "collect", "clip drift"],
+            inputs=[
+                sockets.Loop.Input("loop", tooltip="From Frame Loop Start."),
+                io.Latent.Input("latent", tooltip="This frame's result."),
+            ],
+            outputs=[io.Latent.Output("latent", tooltip="All frames, as a batch.")],
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
+            enable_expand=True,
+            not_idempotent=True,
+        )
+
+    @classmethod
+    def execute(cls, loop, latent):
+        latent_samples(latent, "the loop's latent")
+        prompt, end_id = cls.hidden.dynprompt, cls.hidden.unique_id
+        start_id = prompt.get_node(end_id)["inputs"]["loop"][0]
+        start = prompt.get_node(start_id)
+        if start["class_type"] not in ("ClipDriftLoopStart", "ClipDriftLoopStep"):
+            raise DriftError("loop must come straight from Frame Loop Start.")
+        result = prompt.get_node(end_id)["inputs"]["latent"]
+        body = _body(prompt, start_id, result[0])
+
+        graph = GraphBuilder()
+        results = {"frame_0": result}
+        for i in range(1, loop):
+            step = graph.node("ClipDriftLoopStep", f"{i}/{start_id}", **start["inputs"])
+            step.set_input("previous", results[f"frame_{i - 1}"])
+            step.set_input("index", i)
+            step.set_override_display_id(start_id)
+            copies = {start_id: step}
+            for node_id in body:
+                node = prompt.get_node(node_id)
+                copies[node_id] = graph.node(node["class_type"], f"{i}/{node_id}")
+                copies[node_id].set_override_display_id(node_id)
+            for node_id in body:
+                for name, value in prompt.get_node(node_id)["inputs"].items():
+                    inside = is_link(value) and value[0] in copies
+                    copies[node_id].set_input(
+                        name, copies[value[0]].out(value[1]) if inside else value
+                    )
+            results[f"frame_{i}"] = copies[result[0]].out(result[1])
+        collected = graph.node("ClipDriftLoopCollect", "collect", **results)
+        return io.NodeOutput(collected.out(0), expand=graph.finalize())
+
+
+def _body(prompt, start_id: str, result_id: str) -> list[str]:
+    """The nodes of a loop: what the result depends on and what depends on the start.
+
+    Raises:
+        DriftError: the result does not depend on the start.
+    """
+    inside: dict[str, bool] = {start_id: True}
+
+    def depends_on_start(node_id: str) -> bool:
+        if node_id not in inside:
+            inside[node_id] = False  # a graph without cycles never asks again before it is known
+            inputs = prompt.get_node(node_id)["inputs"].values()
+            # All of them, not up to the first hit: each is a node of the body or not.
+            found = [depends_on_start(value[0]) for value in inputs if is_link(value)]
+            inside[node_id] = any(found)
+        return inside[node_id]
+
+    if not depends_on_start(result_id):
+        raise DriftError(
+            "the loop's latent does not come from Frame Loop Start: connect the start's latent and "
+            "conditioning to the sampler whose result ends the loop."
+        )
+    return [node_id for node_id, yes in inside.items() if yes and node_id != start_id]
+
+
+class ClipDriftLoopCollect(io.ComfyNode):
+    """Gathers the frames of a loop. Frame Loop End makes it."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ClipDriftLoopCollect",
+            display_name="Frame Loop Collect",
+            category=CATEGORY,
+            description="Made by Frame Loop End while it runs; not for use by hand.",
+            is_dev_only=True,
+            inputs=[],
+            outputs=[io.Latent.Output("latent", tooltip="All frames, as a batch.")],
+            accept_all_inputs=True,
+        )
+
+    @classmethod
+    def execute(cls, **frames):
+        return io.NodeOutput(join_latents([frames[f"frame_{i}"] for i in range(len(frames))]))
+
+
+NODES = [ClipDriftLoopStart, ClipDriftLoopStep, ClipDriftLoopEnd, ClipDriftLoopCollect]
