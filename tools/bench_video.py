@@ -17,7 +17,7 @@ from pathlib import Path
 
 from library import import_library
 
-_ROUNDS = 3
+_ROUNDS = 2
 _FRAMES = 300
 _BATCH = 16
 _ENCODED = 2 * _BATCH  # on a CPU the encoder is the slow part

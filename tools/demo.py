@@ -83,7 +83,7 @@ def demo_prompt(object_info: dict, clip_name: str, settings: Settings) -> Prompt
 
 
 class LogPrinter:
-    """Repeats what the server logs from now on, sampler steps included, with the time passed."""
+    """Repeats what the server logs from now on, with the time passed, less its progress bars."""
 
     def __init__(self, server: ComfyServer):
         self._server = server
@@ -95,7 +95,7 @@ class LogPrinter:
         log = self._server.log()
         complete = max(log.rfind("\n"), log.rfind("\r"), self._seen - 1) + 1
         for line in re.split(r"[\r\n]+", log[self._seen : complete]):
-            if line.strip():
+            if line.strip() and not re.match(r"\s*\d+%\|", line):
                 print(f"  {time.monotonic() - self._started:5.0f} s  {line.strip()}", flush=True)
         self._seen = complete
 
