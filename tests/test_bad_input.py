@@ -208,6 +208,22 @@ def test_a_video_latent_of_another_length_than_the_motion(server, video):
     assert "4 frames" in message
 
 
+@pytest.mark.parametrize("node_type", ["ClipDriftFrames", "ClipDriftRotateNoise"])
+def test_a_nested_latent(server, video, node_type):
+    """Video and sound in one, as some models take them."""
+    graph = prompts.walks(video, 4)
+    graph["still"] = graph["canvas"]
+    graph["canvas"] = node(
+        "LTXVConcatAVLatent", video_latent=["still", 0], audio_latent=["still", 0]
+    )
+    graph["frames"] = node(
+        "ClipDriftFrames", conditioning=["walk", 0], latent=["canvas", 0], start=0, count=0
+    )
+    shown = {"ClipDriftFrames": ["frames", 1], "ClipDriftRotateNoise": ["noise", 1]}[node_type]
+    graph["shown"] = node("PreviewAny", source=shown)
+    assert "picture" in refusal(server, graph, node_type)
+
+
 def test_a_latent_batch_of_another_length(server, video):
     graph = prompts.walks(video, 4)
     graph["canvas"]["inputs"]["batch_size"] = 3

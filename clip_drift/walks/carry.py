@@ -18,11 +18,11 @@ def carry(x: Tensor, sequence: RotationSequence, g: Tensor) -> Tensor:
     With a centred sequence, x's part along the mean stays and the rest is carried.
     """
     base, points = sequence.about_center
-    kept = torch.zeros(())
+    kept = 0
     if sequence.center is not None:
         axis = unit(sequence.center).to(x)
         kept = (x @ axis).unsqueeze(-1) * axis
-        x = x - kept.to(x)
+        x = x - kept
     leaving = orthogonal_part(base, points).to(x).unsqueeze(1)
     theta = g * angle(base, points).to(g).unsqueeze(-1)
     base = base.to(x).unsqueeze(1)
@@ -37,4 +37,4 @@ def carry(x: Tensor, sequence: RotationSequence, g: Tensor) -> Tensor:
     carried = leaving + along_v * ((torch.cos(alpha) - 1) * turn.v - torch.sin(alpha) * base)
 
     cos, sin = torch.cos(theta).to(x).unsqueeze(-1), torch.sin(theta).to(x).unsqueeze(-1)
-    return kept.to(x) + length * (cos * start + sin * carried)
+    return kept + length * (cos * start + sin * carried)
