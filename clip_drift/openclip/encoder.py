@@ -1,0 +1,90 @@
+"""A CLIP model as an encoder of pictures, and building one from a config and a weight file."""
+
+import json
+import tempfile
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import DriftError
+from ..preprocess import normalise
+from .architecture import Config
+from .library import quiet
+
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+
+
+class OpenClipEncoder:
+    """A CLIP model that open_clip built, image and text tower, as an encoder of pictures.
+
+    Attributes:
+        name: "ARCHITECTURE/tag", or the weight file's name without its ending.
+        size: side of the pictures that the image tower takes, in pixels.
+        model: the whole model, a plain module: whoever manages devices moves this.
+        dtype: what the image tower takes its pixels in.
+        mean, std: of the pixels it was trained on, in 0..1.
+    """
+
+    def __init__(self, name: str, model: nn.Module, dtype: torch.dtype):
+        size = model.visual.image_size
+        sides = size if isinstance(size, (tuple, list)) else (size, size)
+        if sides[0] != sides[1]:
+            raise DriftError(
+                f"{name} takes pictures of {sides[1]}×{sides[0]} pixels; only square ones are "
+                "supported, so choose another model."
+            )
+        preprocess = model.visual.preprocess_cfg
+        self.name = name
+        self.size = int(sides[0])
+        self.model = model.train(False).requires_grad_(False)
+        self.dtype = dtype
+        self.mean = tuple(preprocess["mean"])
+        self.std = tuple(preprocess["std"])
+
+    @torch.inference_mode()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Embed pictures on the device where the model is.
+
+        Args:
+            pixels: (B, S, S, 3) uint8, or float in 0..1.
+
+        Returns:
+            (B, N) float32, not normalised.
+        """
+        device = next(self.model.parameters()).device
+        inputs = normalise(pixels.to(device), self.mean, self.std)
+        return self.model.encode_image(inputs.to(self.dtype)).float()
+
+
+def build_encoder(
+    open_clip: ModuleType, name: str, config: Config, weights: Path, precision: str
+) -> OpenClipEncoder:
+    """The model that a config describes, on the CPU, with the weights of a file."""
+    content = {"model_cfg": config.model_cfg, "preprocess_cfg": config.preprocess_cfg}
+    try:
+        # Only by way of a folder does open_clip build from a config that is not its own.
+        with quiet(), tempfile.TemporaryDirectory() as folder:
+            Path(folder, "open_clip_config.json").write_text(json.dumps(content), encoding="utf-8")
+            model = open_clip.create_model(
+                f"local-dir:{folder}", precision=precision, pretrained_text=False
+            )
+        open_clip.load_checkpoint(model, str(weights), weights_only=True)
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DriftError(
+            f"{weights.name} does not fit the architecture that its config or name tells "
+            f"({reason}): use the open_clip_config.json that belongs to it."
+        ) from error
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+    return OpenClipEncoder(name, model, dtype)
+
+
+def resolve_precision(precision: str, device: str | torch.device) -> str:
+    """What ``auto`` means on a device; any other precision as it is."""
+    if precision not in PRECISIONS:
+        raise DriftError(f"precision is {precision!r}: choose one of {', '.join(PRECISIONS)}.")
+    if precision != "auto":
+        return precision
+    return "fp32" if torch.device(device).type == "cpu" else "fp16"

@@ -1,0 +1,31 @@
+"""The package open_clip_torch itself: imported late, and kept from chattering."""
+
+import logging
+from contextlib import contextmanager
+from types import ModuleType
+
+from ..errors import DriftError
+
+
+def import_open_clip() -> ModuleType:
+    """open_clip, or a DriftError that tells how to get it."""
+    # Imported late: it takes seconds, and the rest of the library does without it.
+    try:
+        import open_clip
+    except ImportError as error:
+        raise DriftError(
+            f"OpenCLIP models need the package open_clip_torch ({error}): "
+            "install it with pip install open_clip_torch, or use a CLIP Vision model."
+        ) from error
+    return open_clip
+
+
+@contextmanager
+def quiet():
+    """Silence open_clip's warning that a model has no weights: they are loaded right after."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,55 @@
+"""open_clip's pretrained models: their names, the local caches, the download."""
+
+import os
+from pathlib import Path
+from types import ModuleType
+
+from ..errors import DriftError
+from .library import import_open_clip
+
+
+def pretrained_names() -> list[str]:
+    """open_clip's pretrained models as "ARCHITECTURE/tag"; empty if it is not installed."""
+    try:
+        open_clip = import_open_clip()
+    except DriftError:
+        return []
+    return [f"{model_name}/{tag}" for model_name, tag in open_clip.list_pretrained()]
+
+
+def find_cached(
+    open_clip: ModuleType, pretrained: dict, cache_dir: str | os.PathLike | None
+) -> Path | None:
+    """Where a pretrained model's weights are on this computer, without asking the internet."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if pretrained.get("hf_hub"):
+        repository, file = os.path.split(pretrained["hf_hub"])
+        stem, ending = os.path.splitext(file or "open_clip_pytorch_model.bin")
+        names = ["open_clip_model.safetensors"] * (not file)
+        names += [f"{stem}.safetensors", f"{stem}{ending}"]
+        for name in names:
+            found = try_to_load_from_cache(repository, name, cache_dir=cache_dir)
+            if isinstance(found, str):
+                return Path(found)
+    if pretrained.get("url"):
+        folder = Path(cache_dir or "~/.cache/clip").expanduser()
+        found = folder / os.path.basename(pretrained["url"])
+        if found.is_file():
+            return found
+    return None
+
+
+def download(
+    open_clip: ModuleType, name: str, pretrained: dict, cache_dir: str | os.PathLike | None
+) -> Path:
+    """Fetch a pretrained model's weights; returns where they are now."""
+    try:
+        folder = None if cache_dir is None else str(cache_dir)
+        return Path(open_clip.download_pretrained(pretrained, cache_dir=folder))
+    except Exception as error:  # whatever the network and three libraries raise
+        reason = " ".join(str(error).split())[:200]
+        raise DriftError(
+            f"{name} could not be downloaded ({reason}): check the connection, or put its weight "
+            "file into models/open_clip."
+        ) from error
