@@ -330,11 +330,13 @@ def test_the_matrix_is_built_when_its_socket_is_connected_later(server, video):
     assert len(server.view(**image)) > 5_000  # a heat map, not the empty stand-in of 8 × 8 pixels
 
 
-def test_drifting_noise_reaches_a_native_sampler_in_unit_variance(server, video):
-    """cfg 1, one step of Euler from sigma_max: the latent is dominated by its noise, so equal
-    noise for strength 0 shows as equal frames where the prompt is fixed."""
-    graph = prompts.walks(video, FRAMES) | prompts.sampled(["text", 0], ["noise", 1])
-    graph["noise"]["inputs"]["strength"] = 0.0
+@pytest.mark.parametrize("kind", ["number", "curve"])
+def test_strength_zero_gives_all_frames_one_noise(server, video, kind):
+    """The prompt is fixed, so equal noise shows as equal frames."""
+    graph = prompts.walks(video, FRAMES) | prompts.sampled(["text", 0], ["noise", 1], steps=1)
+    flat = {"points": [[0.0, 0.0], [1.0, 0.0]], "interpolation": "linear"}
+    graph["curve"] = node("CurveEditor", curve=flat)
+    graph["noise"]["inputs"]["strength"] = {"number": 0.0, "curve": ["curve", 0]}[kind]
     same = latents(server, graph)
     assert (same - same[:1]).abs().max() < SAME
 

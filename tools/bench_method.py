@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from clip_drift.rotation import PlaneRotation
 
@@ -30,11 +32,13 @@ def measure(rounds: int = 30) -> dict[str, float]:
     noise_lerp, noise_apply = _best_times(
         [lambda: torch.lerp(latents, others, 0.3), lambda: turn.apply(latents)], 10 * rounds
     )
+    with _LargestTensor() as largest:
+        turn.apply(latents)
     return {
         "apply_over_lerp": apply / lerp,
         "dense_over_apply": dense / apply,
         "noise_apply_over_lerp": noise_apply / noise_lerp,
-        "noise_allocation_over_dense": _allocated(lambda: turn.apply(latents)) / (4 * 16384**2),
+        "noise_allocation_over_dense": largest.bytes / (4 * 16384**2),
     }
 
 
@@ -50,10 +54,14 @@ def _best_times(jobs: list[Callable[[], object]], rounds: int) -> list[float]:
     return [min(times) for times in seconds]
 
 
-def _allocated(job: Callable[[], object]) -> int:
-    """Bytes of all tensors that a job allocates, freed or not: more than its peak, never less."""
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
-    ) as profile:
-        job()
-    return sum(max(0, event.self_cpu_memory_usage) for event in profile.events())
+class _LargestTensor(TorchDispatchMode):
+    """Remembers the size in bytes of the largest tensor that any operation gives."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self.bytes = max(self.bytes, tensor.numel() * tensor.element_size())
+        return result

@@ -52,10 +52,13 @@ def _speed(clip: Path, rounds: int) -> dict[str, float]:
 
     from clip_drift.encode import drift_from_video
     from clip_drift.openclip import OpenClipEncoder
+    from clip_drift.openclip.library import quiet
     from clip_drift.video import open_frames
 
     torch.manual_seed(0)
-    encoder = OpenClipEncoder("random", open_clip.create_model("ViT-L-14"), torch.float32)
+    with quiet():
+        model = open_clip.create_model("ViT-L-14")
+    encoder = OpenClipEncoder("random", model, torch.float32)
     batch = torch.randint(0, 256, (_BATCH, encoder.size, encoder.size, 3), dtype=torch.uint8)
     how = {"max_frames": _ENCODED, "batch_size": _BATCH}
 
