@@ -1,8 +1,10 @@
-"""Random vectors and trajectories for the tests of the method, in float64, from a seed."""
+"""Random trajectories in float64, from a seed, and what the tests of the method ask of any."""
 
 import math
 
 import torch
+
+from clip_drift.drift import Drift
 
 
 def randn(seed: int, *shape: int) -> torch.Tensor:
@@ -19,3 +21,20 @@ def trajectory(seed: int, frames: int, dim: int, step: float = 0.3) -> torch.Ten
     steps = randn(seed, frames, dim) * step / math.sqrt(dim)
     steps[0] = normalised(randn(seed + 1, dim))
     return normalised(steps.cumsum(0))
+
+
+def between(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Angles between rows, in float64."""
+    a, b = normalised(a), normalised(b)
+    return 2 * torch.atan2((a - b).norm(dim=-1), (a + b).norm(dim=-1))
+
+
+def is_sound(drift: Drift) -> bool:
+    lengths = drift.embeddings.double().norm(dim=-1)
+    return (
+        drift.embeddings.dtype == torch.float32
+        and drift.times.dtype == torch.float64
+        and bool((drift.times.diff() > 0).all())
+        and float((lengths - 1).abs().max()) < 1e-6
+        and (drift.thumbnails is None or len(drift.thumbnails) == len(drift))
+    )
