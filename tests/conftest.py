@@ -15,7 +15,7 @@ hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 
-sys.path.insert(0, str(REPO / "tools"))  # clips, comfy_server, library, weights
+sys.path.insert(0, str(REPO / "tools"))  # clips, comfy_server, library, prompts, weights
 sys.path.insert(0, str(REPO / "tests"))  # what several test files share
 
 from library import import_library  # noqa: E402

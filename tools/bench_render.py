@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import prompts
 import weights
 from clips import sample_clip
 from comfy_server import BASE_DIR, ComfyServer, Prompt, node
@@ -19,15 +20,15 @@ def measure() -> dict[str, float]:
         LoadVideo + GetVideoComponents + CLIPVisionEncode and through Video → CLIP Drift, each in a
         server of its own: ``_s`` seconds, ``_mb`` peak memory above the server's with the encoder
         loaded. ``time_over_core``, ``memory_over_core``: ours over core's.
-        ``render_s``: 16 frames of SD 1.5 at 128×128, 4 steps. ``nodes_s``: rotation, prompt walk
-        and noise walk for them. ``nodes_share``: the second over the first.
+        ``render_s``: 16 frames of SD 1.5 at 128×128, 4 steps. ``nodes_s``: rotation, prompt walk,
+        noise walk and the drawing of the noise for them. ``nodes_share``: their part of both.
     """
     weights.ensure(BASE_DIR / "models")
     core = _embed(
         {
             "parts": node("GetVideoComponents", video=["video", 0]),
             "embed": node(
-                "CLIPVisionEncode", clip_vision=["vit", 0], image=["parts", 0], crop="center"
+                "CLIPVisionEncode", clip_vision=["encoder", 0], image=["parts", 0], crop="center"
             ),
             "angles": node(
                 "ClipDriftRotation", start=["embed", 0], pairing="neighbours", centered=False
@@ -35,7 +36,12 @@ def measure() -> dict[str, float]:
             "shown": node("PreviewAny", source=["angles", 1]),
         }
     )
-    ours = _embed({**_drift(sample_fps=0.0), "shown": node("PreviewAny", source=["drift", 1])})
+    ours = _embed(
+        {
+            "drift": prompts.drift("", sample_fps=0.0)["drift"],
+            "shown": node("PreviewAny", source=["drift", 1]),
+        }
+    )
     return {
         "core_s": core[0],
         "ours_s": ours[0],
@@ -50,7 +56,7 @@ def measure() -> dict[str, float]:
 def _embed(graph: Prompt) -> tuple[float, int]:
     """Seconds of a graph over the long clip, and the memory it took beyond a warm server's."""
     with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
-        loaders = {"vit": node("CLIPVisionLoader", clip_name=ENCODER)}
+        loaders = {"encoder": node("CLIPVisionLoader", clip_name=ENCODER)}
         for name, seconds in (("short.mp4", 0.1), ("long.mp4", 2.0)):
             sample_clip(server.input_dir / name, seconds=seconds, fps=30, size=(1280, 720))
         timed = {}
@@ -64,95 +70,33 @@ def _embed(graph: Prompt) -> tuple[float, int]:
 def _render() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
         sample_clip(server.input_dir / "clip.mp4", seconds=2.0, fps=24)
-        graph = {
-            "video": node("LoadVideo", file="clip.mp4"),
-            "vit": node("CLIPVisionLoader", clip_name=ENCODER),
-            **_drift(sample_fps=8.0),
-            "shape": node(
-                "ClipDriftShape",
-                drift=["drift", 0],
-                frames=FRAMES,
-                smooth=0.0,
-                direction="forward",
-                strength=1.0,
-            ),
-            "model": node("CheckpointLoaderSimple", ckpt_name="random_sd15.safetensors"),
-            "text": node("CLIPTextEncode", clip=["model", 1], text="a lighthouse in a storm"),
-            "empty": node("EmptyLatentImage", width=128, height=128, batch_size=1),
-        }
-        walked = ["walk", 1]
-        _seconds(server, graph | _walks(0.9) | {"shown": node("PreviewAny", source=walked)})
-        # All but the walks is cached now; another strength makes just them run again.
-        walks = graph | _walks(1.0)
+        graph = prompts.walks("clip.mp4", FRAMES)
+        graph["canvas"]["inputs"] |= {"width": 128, "height": 128}
+        sampling = prompts.sampled(["walk", 0], ["noise", 1], steps=4)
+        # The noise is drawn when it is used: AddNoise does so without any sampling.
+        used = node(
+            "AddNoise",
+            model=["model", 0],
+            noise=["noise", 0],
+            sigmas=["sigmas", 0],
+            latent_image=["noise", 1],
+        )
         only_walks = {
-            "shown": node("PreviewAny", source=walked),
-            "noises": node("SaveLatent", samples=["noise", 1], filename_prefix="latents/x"),
+            "sigmas": sampling["sigmas"],
+            "noises": used,
+            "saved": node("SaveLatent", samples=["noises", 0], filename_prefix="latents/x"),
+            "shown": node("PreviewAny", source=["walk", 1]),
         }
-        nodes = _seconds(server, walks | only_walks)
-        sampling = {
-            "guider": node(
-                "CFGGuider", model=["model", 0], positive=["walk", 0], negative=["text", 0], cfg=1.0
-            ),
-            "sampler": node("KSamplerSelect", sampler_name="euler"),
-            "sigmas": node(
-                "BasicScheduler", model=["model", 0], scheduler="normal", steps=4, denoise=1.0
-            ),
-            "sample": node(
-                "SamplerCustomAdvanced",
-                noise=["noise", 0],
-                guider=["guider", 0],
-                sampler=["sampler", 0],
-                sigmas=["sigmas", 0],
-                latent_image=["noise", 1],
-            ),
+        _seconds(server, graph | only_walks)
+        # All is cached now; other settings make just the rotation and the walks run again.
+        graph["rotation"]["inputs"]["pairing"] = "neighbours"
+        nodes = _seconds(server, graph | only_walks)
+        pictures = {
             "pictures": node("VAEDecode", samples=["sample", 0], vae=["model", 2]),
             "saved": node("SaveImage", images=["pictures", 0], filename_prefix="x"),
         }
-        render = _seconds(server, walks | sampling)
+        render = _seconds(server, graph | sampling | pictures)
     return {"render_s": render, "nodes_s": nodes, "nodes_share": nodes / (render + nodes)}
-
-
-def _drift(sample_fps: float) -> Prompt:
-    return {
-        "drift": node(
-            "ClipDriftFromVideo",
-            frames=["video", 0],
-            encoder=["vit", 0],
-            sample_fps=sample_fps,
-            max_frames=0,
-            crop="center",
-        )
-    }
-
-
-def _walks(strength: float) -> Prompt:
-    """Rotation, prompt walk and noise walk, with nothing of them in the cache."""
-    return {
-        "rotation": node(
-            "ClipDriftRotation",
-            start=["shape", 0],
-            pairing="from_first",
-            centered=False,
-            matrix_pair=round(10 * strength),
-        ),
-        "walk": node(
-            "ClipDriftRotateConditioning",
-            conditioning=["text", 0],
-            rotation=["rotation", 0],
-            method="carry",
-            strength=strength,
-            preserve_norm=True,
-            rotate_pooled=True,
-        ),
-        "noise": node(
-            "ClipDriftRotateNoise",
-            latent=["empty", 0],
-            rotation=["rotation", 0],
-            noise_seed=7,
-            method="correlate",
-            strength=strength,
-        ),
-    }
 
 
 def _seconds(server: ComfyServer, prompt: Prompt) -> float:

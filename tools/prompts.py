@@ -1,4 +1,4 @@
-"""Prompts in API format for the tests on a real server."""
+"""Prompts in API format, for the tests and the benchmark on a real server."""
 
 from comfy_server import node
 
