@@ -34,6 +34,14 @@ def models_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def pack(models_dir: Path):
+    """The pack's nodes, imported beside ComfyUI's modules in this process (see in_process.py)."""
+    from in_process import import_pack
+
+    return import_pack()
+
+
+@pytest.fixture(scope="session")
 def server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory):
     """A real ComfyUI with this pack, the random weights, and folders of its own."""
     from comfy_server import ComfyServer
