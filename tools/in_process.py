@@ -1,6 +1,7 @@
 """ComfyUI's own modules and this pack's nodes in this very process, without a server.
 
-For what a server cannot show: a model's single prediction, sampling from given noise, patched weights.
+For what a server cannot show: a model's single prediction, sampling from given noise, patched
+weights.
 """
 
 import importlib
