@@ -1,42 +1,21 @@
-"""CONDITIONING and LATENT as frames: how many they hold, and how to cut one out."""
+"""LATENT as frames: how many it holds, and how to cut one out and join them again."""
 
-import node_helpers
 from torch import Tensor, cat
 
 from ..clip_drift.errors import DriftError
+from .conditioning import conditioning_frames
 
 
-def conditioning_frames(conditioning) -> int:
-    """The batch of a CONDITIONING: its entries must agree, entries of one fit any.
-
-    Raises:
-        DriftError: there is no entry, or entries have different batches.
-    """
-    sizes = {len(tokens) for tokens, _ in conditioning} - {1}
-    if not conditioning or len(sizes) > 1:
-        raise DriftError(
-            f"conditioning has entries of different batches ({sorted(sizes)})."
-            if sizes
-            else "conditioning is empty: connect a prompt."
-        )
-    return sizes.pop() if sizes else 1
-
-
-def conditioning_frame(conditioning, i: int):
-    """Frame i of a CONDITIONING; what has a batch of one serves every frame."""
-    frame = []
-    for tokens, extra in conditioning:
-        pooled = extra.get("pooled_output")
-        cut = {} if pooled is None else {"pooled_output": _frame(pooled, i)}
-        frame += node_helpers.conditioning_set_values([[_frame(tokens, i), extra]], cut)
-    return frame
+def is_video(samples: Tensor) -> bool:
+    """Whether each latent of a batch is a clip; a 5-D latent of one frame is a picture."""
+    return samples.ndim == 5 and samples.shape[2] > 1
 
 
 def latent_samples(latent: dict, what: str = "latent") -> Tensor:
-    """The samples of a LATENT of pictures, (B, C, H, W).
+    """The samples of a LATENT of pictures or videos, (B, C, H, W) or (B, C, T, H, W).
 
     Raises:
-        DriftError: a nested or 5-D (video) latent.
+        DriftError: a nested latent, or one of something else (sound).
     """
     samples = latent["samples"]
     if samples.is_nested:
@@ -44,16 +23,32 @@ def latent_samples(latent: dict, what: str = "latent") -> Tensor:
             f"{what} holds several latents in one (video with audio?), which cannot be split into "
             "frames: use a latent of a picture model."
         )
-    if samples.ndim != 4:
+    if samples.ndim not in (4, 5):
         raise DriftError(
-            f"{what} is {samples.ndim}-D {tuple(samples.shape)}, but frames need a 4-D latent of a "
-            "picture model: for a video model, connect Rotate Latent Noise to its sampler instead."
+            f"{what} is {samples.ndim}-D {tuple(samples.shape)}, but frames need a latent of a "
+            "picture model (4-D)."
+        )
+    return samples
+
+
+def picture_samples(latent: dict, what: str = "latent") -> Tensor:
+    """The samples of a LATENT of pictures, (B, C, H, W) or (B, C, 1, H, W).
+
+    Raises:
+        DriftError: a nested latent, or one of videos.
+    """
+    samples = latent_samples(latent, what)
+    if is_video(samples):
+        raise DriftError(
+            f"{what} is a video, 5-D {tuple(samples.shape)}, but a loop needs the latent of a "
+            "picture model: for a video model, pick one prompt with Frames to List (count 1), and "
+            "connect Rotate Latent Noise to its sampler."
         )
     return samples
 
 
 def latent_frame(latent: dict, i: int) -> dict:
-    """Frame i of a LATENT, with the batch_index that gives it its own noise.
+    """Entry i of a LATENT, with the batch_index that gives it its own noise.
 
     A latent of one serves every frame, with one noise for all.
     """
@@ -61,8 +56,10 @@ def latent_frame(latent: dict, i: int) -> dict:
     indices = latent.get("batch_index", range(len(samples)))
     place = i if len(samples) > 1 else 0
     frame = {**latent, "samples": _frame(samples, i), "batch_index": [indices[place]]}
-    if latent.get("noise_mask") is not None:
-        frame["noise_mask"] = _frame(latent["noise_mask"], i)
+    mask = latent.get("noise_mask")
+    # A video's mask may have one entry a latent frame instead.
+    if mask is not None and (not is_video(samples) or len(mask) == len(samples)):
+        frame["noise_mask"] = _frame(mask, i)
     return frame
 
 

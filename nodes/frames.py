@@ -3,7 +3,8 @@
 from comfy_api.latest import io
 
 from ..clip_drift.errors import DriftError
-from .batches import common_frames, conditioning_frame, latent_frame
+from .batches import common_frames, is_video, latent_frame
+from .conditioning import conditioning_frame
 
 
 class ClipDriftFrames(io.ComfyNode):
@@ -14,13 +15,16 @@ class ClipDriftFrames(io.ComfyNode):
             display_name="Frames to List",
             category="CLIP Drift/Frames",
             description="Split a batch of frames into a list, so that the nodes after it run once "
-            "a frame, in the memory of one frame. Start and count render a clip in chunks.",
+            "a frame, in the memory of one frame. Start and count render a clip in chunks, or pick "
+            "the one prompt of a video model's clip.",
             search_aliases=["unbatch", "split batch", "low vram video", "clip drift"],
             inputs=[
                 io.Conditioning.Input("conditioning", tooltip="One prompt a frame, as a batch."),
                 io.Latent.Input(
                     "latent",
-                    tooltip="One latent a frame, or one for all (then all get the same noise).",
+                    tooltip="One latent a frame, or one for all (then all get the same noise). A "
+                    "video latent (5-D) takes one prompt: set count to 1, and start to the frame "
+                    "of the walk that the whole clip should get.",
                 ),
                 io.Int.Input(
                     "start", default=0, min=0, max=1_000_000, tooltip="The first frame, from 0."
@@ -53,8 +57,15 @@ class ClipDriftFrames(io.ComfyNode):
                 f"start is {start} but there are {total} frames: choose 0 to {total - 1}."
             )
         frames = range(start, min(start + count, total) if count else total)
+        samples = latent["samples"]
+        if is_video(samples) and len(samples) == 1 and len(frames) > 1:
+            raise DriftError(
+                f"latent is one video, 5-D {tuple(samples.shape)}, and takes one prompt for its "
+                f"whole clip, but {len(frames)} frames are asked for: set count to 1, and start to "
+                f"the frame of the walk to use (0 to {total - 1})."
+            )
         return io.NodeOutput(
-            [conditioning_frame(conditioning, i) for i in frames],
+            [conditioning_frame(conditioning, i, total) for i in frames],
             [latent_frame(latent, i) for i in frames],
         )
 

@@ -6,13 +6,8 @@ from comfy_execution.graph_utils import GraphBuilder, is_link
 
 from ..clip_drift.errors import DriftError
 from . import sockets
-from .batches import (
-    common_frames,
-    conditioning_frame,
-    join_latents,
-    latent_frame,
-    latent_samples,
-)
+from .batches import common_frames, join_latents, latent_frame, picture_samples
+from .conditioning import conditioning_frame
 
 CATEGORY = "CLIP Drift/Frame loop"
 
@@ -54,9 +49,10 @@ class ClipDriftLoopStart(io.ComfyNode):
 
     @classmethod
     def execute(cls, conditioning, latent, feedback):
+        picture_samples(latent)
         frames = common_frames(conditioning, latent)
         return io.NodeOutput(
-            frames, conditioning_frame(conditioning, 0), latent_frame(latent, 0), 0
+            frames, conditioning_frame(conditioning, 0, frames), latent_frame(latent, 0), 0
         )
 
 
@@ -84,7 +80,9 @@ class ClipDriftLoopStep(io.ComfyNode):
     @classmethod
     def execute(cls, conditioning, latent, feedback, previous, index):
         frame = latent_frame(latent, index)
-        given, result = frame["samples"], latent_samples(previous, "the loop's latent")
+        given, result = frame["samples"], picture_samples(previous, "the loop's latent")
+        if given.ndim < result.ndim:  # models of pictures and video in one make (B, C, 1, H, W)
+            given = given.unsqueeze(2)
         if given.shape != result.shape:
             raise DriftError(
                 f"the loop's result has shape {tuple(result.shape)} but its frames start from "
@@ -93,7 +91,7 @@ class ClipDriftLoopStep(io.ComfyNode):
         if feedback:
             frame["samples"] = torch.lerp(given, result.to(given), feedback)
         frames = common_frames(conditioning, latent)
-        return io.NodeOutput(frames, conditioning_frame(conditioning, index), frame, index)
+        return io.NodeOutput(frames, conditioning_frame(conditioning, index, frames), frame, index)
 
 
 class ClipDriftLoopEnd(io.ComfyNode):
@@ -117,7 +115,7 @@ class ClipDriftLoopEnd(io.ComfyNode):
 
     @classmethod
     def execute(cls, loop, latent):
-        latent_samples(latent, "the loop's latent")
+        picture_samples(latent, "the loop's latent")
         prompt, end_id = cls.hidden.dynprompt, cls.hidden.unique_id
         start_id = prompt.get_node(end_id)["inputs"]["loop"][0]
         start = prompt.get_node(start_id)

@@ -8,7 +8,7 @@ from ..clip_drift.noise import NOISE_WALKS, walk_noise
 from ..clip_drift.sequence import RotationSequence
 from ..clip_drift.strength import Strength, per_frame
 from . import sockets
-from .batches import join_latents, latent_frame
+from .batches import is_video, join_latents, latent_frame
 
 
 class ClipDriftRotateNoise(io.ComfyNode):
@@ -70,7 +70,7 @@ class ClipDriftRotateNoise(io.ComfyNode):
                 "latent is neither a picture's (4-D) nor a video's (5-D): use the latent of a "
                 "picture or video model."
             )
-        if samples.ndim == 5:
+        if is_video(samples):
             noise.check_video(samples)
             frames = latent
         else:
@@ -105,7 +105,7 @@ class DriftNoise:
 
     def generate_noise(self, latent: dict) -> torch.Tensor:
         samples = latent["samples"]
-        if samples.ndim == 5:
+        if is_video(samples):
             self.check_video(samples)
             shape = (samples.shape[1], *samples.shape[3:])
             return self._walk(shape, None).movedim(0, 1).unsqueeze(0)

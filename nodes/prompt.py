@@ -7,10 +7,13 @@ from torch import Tensor
 from ..clip_drift.errors import DriftError
 from ..clip_drift.sequence import RotationSequence
 from ..clip_drift.strength import Strength
-from ..clip_drift.walks import WALKS, walk
-from ..clip_drift.words import Token, select_words, without_start_tokens
+from ..clip_drift.walks import WALKS, one_a_frame, walk
+from ..clip_drift.words import without_start_tokens
 from . import sockets
-from .batches import conditioning_frames
+from .conditioning import conditioning_frames
+from .message import show_on_node
+from .unclip import has_images, walked_images
+from .words import ClipDriftSelectWords
 
 
 class ClipDriftRotateConditioning(io.ComfyNode):
@@ -21,7 +24,9 @@ class ClipDriftRotateConditioning(io.ComfyNode):
             display_name="Rotate Conditioning",
             category="CLIP Drift/Prompt",
             description="Move a prompt along a motion: one conditioning a frame, as one batch. "
-            "Give the sampler a latent batch of frame_count, or go through Frames to List.",
+            "Give the sampler a latent batch of frame_count, or go through Frames to List. Image "
+            "embeddings (unCLIP) move only through Frames to List or Frame Loop. A video model "
+            "takes one prompt for its whole clip: pick it with Frames to List.",
             search_aliases=["prompt travel", "prompt schedule", "animate prompt", "clip drift"],
             inputs=[
                 io.Conditioning.Input(
@@ -85,13 +90,33 @@ class ClipDriftRotateConditioning(io.ComfyNode):
                     optional=True,
                     advanced=True,
                 ),
+                io.Boolean.Input(
+                    "rotate_tokens",
+                    default=True,
+                    tooltip="Move the prompt's tokens. Off, only the pooled vector and the images "
+                    "move.",
+                    optional=True,
+                    advanced=True,
+                ),
+                io.Boolean.Input(
+                    "rotate_image",
+                    default=True,
+                    tooltip="Move the image embeddings of unCLIPConditioning along. Samplers blend "
+                    "a batch of those into one, so render through Frames to List or Frame Loop; in "
+                    "one sampler call, all frames get the first one's image.",
+                    optional=True,
+                    advanced=True,
+                ),
             ],
             outputs=[
                 io.Conditioning.Output(
-                    "conditioning", tooltip="The prompt in every frame, as a batch."
+                    "conditioning",
+                    tooltip="The prompt in every frame, as a batch. Image embeddings of unCLIP "
+                    "move only through Frames to List or Frame Loop.",
                 ),
                 io.Int.Output("frame_count", tooltip="How many frames, for the latent's batch."),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -107,12 +132,14 @@ class ClipDriftRotateConditioning(io.ComfyNode):
         words=None,
         move_start_token=False,
         lift_seed=0,
+        rotate_tokens=True,
+        rotate_image=True,
     ):
         strength = sockets.as_strength(strength)
         frames = _frame_count(rotation, strength, conditioning_frames(conditioning))
         rotation = rotation.for_frames(frames)
 
-        def moved(x: Tensor, pivot: Tensor | None, mask: Tensor | None) -> Tensor:
+        def moved(x: Tensor, name: str, pivot: Tensor | None = None, mask: Tensor | None = None):
             return walk(
                 x,
                 rotation,
@@ -122,21 +149,35 @@ class ClipDriftRotateConditioning(io.ComfyNode):
                 pivot=pivot,
                 mask=mask,
                 seed=lift_seed,
+                name=name,
             )
 
         result = []
         for tokens, extra in conditioning:
-            mask = None if move_start_token else without_start_tokens(tokens.shape[1])
+            mask = None if move_start_token else without_start_tokens(*tokens.shape[1:])
             if words is not None:
                 mask = words.weights
             center, pooled_center = _pivot_of(pivot, tokens)
-            walked = moved(tokens, center, mask)
-            pooled = extra.get("pooled_output")
+            if rotate_tokens:
+                tokens = moved(tokens, TOKENS, center, mask)
+            else:
+                tokens = one_a_frame(tokens, frames, TOKENS).clone()
             values = {}
+            pooled = extra.get("pooled_output")
             if pooled is not None and rotate_pooled:
-                values = {"pooled_output": moved(pooled[:, None], pooled_center, None)[:, 0]}
-            result += node_helpers.conditioning_set_values([[walked, extra]], values)
+                values["pooled_output"] = moved(pooled[:, None], POOLED, pooled_center)[:, 0]
+            if rotate_image:
+                values |= walked_images(extra, lambda images: moved(images, IMAGE))
+            result += node_helpers.conditioning_set_values([[tokens, extra]], values)
+        if rotate_image and any(has_images(extra) for _, extra in result):
+            show_on_node(cls, "The image moves through Frames to List or Frame Loop.")
         return io.NodeOutput(result, frames)
+
+
+# What moves, as an error names it.
+TOKENS = "the conditioning"
+POOLED = "the pooled vector (rotate_pooled)"
+IMAGE = "the image embedding (rotate_image)"
 
 
 def _frame_count(rotation: RotationSequence, strength: Strength, batch: int) -> int:
@@ -160,60 +201,6 @@ def _pivot_of(pivot, tokens: Tensor) -> tuple[Tensor | None, Tensor | None]:
         )
     pooled = extra.get("pooled_output")
     return center.repeat(1, repeats, 1), None if pooled is None else pooled[:, None]
-
-
-class ClipDriftSelectWords(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="ClipDriftSelectWords",
-            display_name="Select Words",
-            category="CLIP Drift/Prompt",
-            description="Pick the words of a prompt that should move: the verb moves, the nouns "
-            "stay. Connect it to Rotate Conditioning.",
-            search_aliases=["token mask", "word mask", "prompt words", "clip drift"],
-            inputs=[
-                io.Clip.Input("clip", tooltip="The CLIP that encodes the prompt."),
-                io.String.Input(
-                    "text",
-                    multiline=True,
-                    dynamic_prompts=True,
-                    tooltip="The prompt, exactly as in the text encoder node.",
-                ),
-                io.String.Input(
-                    "words",
-                    tooltip="Words or phrases of the text, separated by commas. (word:0.5) moves a "
-                    "word half as much.",
-                ),
-            ],
-            outputs=[
-                sockets.TokenMask.Output("words", tooltip="For Rotate Conditioning's words."),
-                io.String.Output("matched", tooltip="Which tokens each word was found at."),
-            ],
-        )
-
-    @classmethod
-    def execute(cls, clip, text, words):
-        def tokenize(phrase: str) -> list[Token]:
-            return _tokens(clip.tokenize(phrase, return_word_ids=True))
-
-        mask = select_words(tokenize(text), words, tokenize)
-        return io.NodeOutput(mask, "\n".join(mask.words))
-
-
-def _tokens(by_encoder: dict) -> list[Token]:
-    """The tokens that make up the conditioning, in order.
-
-    Of several encoders, CLIP-L and -G share their positions, and any other (T5, say) is the one
-    whose tokens the model attends to.
-    """
-    name = next((name for name in by_encoder if name not in ("l", "g")), next(iter(by_encoder)))
-    return [
-        # A textual inversion embedding is a tensor: equal to itself alone.
-        Token(id(key) if isinstance(key, Tensor) else key, weight, word > 0)
-        for chunk in by_encoder[name]
-        for key, weight, word in chunk
-    ]
 
 
 NODES = [ClipDriftRotateConditioning, ClipDriftSelectWords]

@@ -78,6 +78,8 @@ DEFAULTS = {
     ("ClipDriftRotateConditioning", "strength"): 1.0,
     ("ClipDriftRotateConditioning", "preserve_norm"): True,
     ("ClipDriftRotateConditioning", "rotate_pooled"): True,
+    ("ClipDriftRotateConditioning", "rotate_tokens"): True,
+    ("ClipDriftRotateConditioning", "rotate_image"): True,
     ("ClipDriftRotateNoise", "method"): "correlate",
     ("ClipDriftLoopStart", "feedback"): 0.5,
 }

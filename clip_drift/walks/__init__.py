@@ -60,6 +60,7 @@ def walk(
     pivot: Tensor | None = None,
     mask: Tensor | None = None,
     seed: int = 0,
+    name: str = "the conditioning",
 ) -> Tensor:
     """Walk an embedding along a motion.
 
@@ -73,6 +74,7 @@ def walk(
         pivot: (1, T, D) walk about these tokens instead of the origin.
         mask: (T,) 0..1, how much of the strength each token takes.
         seed: of the directions, where D ≠ N.
+        name: of x, for an error.
 
     Returns:
         (F, T, D) tensor of x's dtype and device.
@@ -89,25 +91,19 @@ def walk(
         )
     if pivot is not None and (pivot.shape[1:] != x.shape[1:] or len(pivot) not in (1, len(x))):
         raise DriftError(
-            f"pivot has the shape {tuple(pivot.shape)} but the conditioning {tuple(x.shape)}: "
+            f"pivot has the shape {tuple(pivot.shape)} but {name} {tuple(x.shape)}: "
             "encode both with the same CLIP."
         )
-    for name, tensor in (("conditioning", x), ("pivot", pivot)):
+    for which, tensor in ((name, x), ("pivot", pivot)):
         if tensor is not None and not bool(torch.isfinite(tensor).all()):
-            raise DriftError(
-                f"{name} holds NaN or infinity: check the text encoder and its precision."
-            )
-    if len(x) not in (1, len(sequence)):
-        raise DriftError(
-            f"the conditioning has a batch of {len(x)} but the motion {len(sequence)} frames: "
-            f"give a batch of 1 or of {len(sequence)}."
-        )
+            raise DriftError(f"{which} holds NaN or infinity: check the encoder and its precision.")
+    still = one_a_frame(x, len(sequence), name)
     block = BLOCKS.get(x.shape[-1], {}).get(sequence.dim, slice(None))
-    sequence = _into_space(sequence, x[..., block].shape[-1], method, seed)
+    sequence = _into_space(sequence, x[..., block].shape[-1], method, seed, name)
     g = per_frame(strength, len(sequence)).unsqueeze(-1)
     g = g * (torch.ones(x.shape[1]) if mask is None else _fitting_mask(mask, x.shape[1])).double()
 
-    result = x.expand(len(sequence), -1, -1).clone()
+    result = still.clone()
     for tokens in torch.arange(x.shape[1]).split(max(1, CHUNK // (len(sequence) * x.shape[2]))):
         result[:, tokens, block] = _walk_tokens(
             x[:, tokens, block],
@@ -120,13 +116,29 @@ def walk(
     return result
 
 
-def _into_space(sequence: RotationSequence, dim: int, method: str, seed: int) -> RotationSequence:
+def one_a_frame(x: Tensor, frames: int, name: str = "the conditioning") -> Tensor:
+    """(1 or F, T, D) as (F, T, D), a view.
+
+    Raises:
+        DriftError: another batch.
+    """
+    if len(x) not in (1, frames):
+        raise DriftError(
+            f"{name} has a batch of {len(x)} but the motion {frames} frames: "
+            f"give a batch of 1 or of {frames}."
+        )
+    return x.expand(frames, -1, -1)
+
+
+def _into_space(
+    sequence: RotationSequence, dim: int, method: str, seed: int, name: str
+) -> RotationSequence:
     if sequence.dim == dim:
         return sequence
     if not WALKS[method].lifts:
         raise DriftError(
             f"method {method} needs one space, but the rotation has {sequence.dim} dimensions and "
-            f"the conditioning {dim}: use method carry, or an encoder with {dim} dimensions."
+            f"{name} {dim}: use method carry, or an encoder with {dim} dimensions."
         )
     return lift(sequence, dim, seed)
 
