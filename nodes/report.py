@@ -13,9 +13,10 @@ class ClipDriftReport(io.ComfyNode):
             node_id="ClipDriftReport",
             display_name="Drift Report",
             category="CLIP Drift/Report",
-            description="Look at a clip in pixel space and in CLIP space: Gram matrices side by "
-            "side, how alike neighbouring frames are, and the angle of every step.",
-            search_aliases=["correlation matrix", "gram matrix", "plot", "clip drift"],
+            description="Look at a clip in pixel space and in CLIP space: what changes from frame "
+            "to frame, Gram matrices side by side, how alike neighbouring frames are, the angle of "
+            "every step, the largest steps, and the path.",
+            search_aliases=["correlation matrix", "gram matrix", "plot", "pca", "clip drift"],
             is_output_node=True,
             inputs=[sockets.ClipDrift.Input("drift", tooltip="The drift to look at.")],
             outputs=[io.Image.Output("plots", tooltip="The report as a picture.")],

@@ -1,11 +1,13 @@
-"""Pictures to look at: a drift's report, and a rotation matrix as a heat map.
+"""Pictures to look at: a drift's report, two drifts compared, a rotation matrix as a heat map.
 
-The report is the article's figure. It looks at one video in two spaces, pixels and CLIP: all
-frames against all frames, each frame against the next, and how far CLIP turns a step.
+The report is the article's figure and more. It looks at one video in two spaces, pixels and CLIP:
+all frames against all frames, each frame against the next, how far CLIP turns a step, and where to.
 """
 
+from ..scores.correlation import pearson
+from .comparison import comparison_report
 from .matrix import matrix_heatmap
 from .panels import drift_report
-from .statistics import neighbour_similarity, pearson
+from .statistics import neighbour_similarity
 
-__all__ = ["drift_report", "matrix_heatmap", "neighbour_similarity", "pearson"]
+__all__ = ["comparison_report", "drift_report", "matrix_heatmap", "neighbour_similarity", "pearson"]

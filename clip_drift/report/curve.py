@@ -37,11 +37,14 @@ def reduce_curve(time: Tensor, value: Tensor) -> Curve:
     return Curve(mean(time), low, mean(value), high)
 
 
-def draw_curve(axes, curve: Curve, colour: str, weight: float = 1.0) -> None:
+def draw_curve(
+    axes, curve: Curve, colour: str, weight: float = 1.0, line: str | tuple = "-"
+) -> None:
     """A line, with its band where it stands for many frames, and points where they are few.
 
     Args:
         weight: how many times as wide as usual.
+        line: matplotlib's line style.
     """
     if np.any(curve.low < curve.high):
         # Outlined, because the band of a single cut is thinner than a pixel.
@@ -52,6 +55,7 @@ def draw_curve(axes, curve: Curve, colour: str, weight: float = 1.0) -> None:
         curve.time,
         curve.mean,
         color=colour,
+        linestyle=line,
         linewidth=(3.5 if len(curve.time) < 300 else 2.5) * weight,
         marker="o" if len(curve.time) <= 40 else "",
         markersize=7 + 4 * weight,

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+WIDTH = 1600  # px; a node shows the picture at about a quarter of this
 MARGIN = 48  # px
+LEFT, RIGHT = 168, 1432  # px, of every plot over time
 
 GROUND, PANEL = "#1d1e21", "#141517"
 TEXT, MUTED, GRID = "#f2f2f2", "#b4b8bf", "#3a3d42"
 CLIP_COLOUR, PIXEL_COLOUR = "#E69F00", "#56B4E9"
-BIG, NORMAL, SMALL = 42, 31, 27  # px: at 72 dpi, matplotlib's points are pixels
+BIG, NORMAL, SMALL = 46, 35, 30  # px: at 72 dpi, matplotlib's points are pixels
 
 STYLE = {
     "font.family": ["sans-serif"],
@@ -119,6 +121,24 @@ class Page:
         end = self.text(x, y, text, fontsize=NORMAL, fontweight="bold", color=color)
         for words, colour in more:
             end = self.text(end + 28, y, words, color=colour)
+
+    def picture(self, left: float, top: float, pixels: np.ndarray) -> None:
+        """Show a picture pixel for pixel.
+
+        Args:
+            pixels: (h, w, 3) float in 0..1.
+        """
+        axes = self.axes(round(left), round(top), pixels.shape[1], pixels.shape[0])
+        axes.set_axis_off()
+        axes.imshow(pixels, interpolation="nearest", aspect="auto")
+
+    def notice(self, left: float, top: float, width: float, height: float, said: str) -> None:
+        """An empty panel that says why it is empty."""
+        axes = self.axes(left, top, width, height)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        look = {"color": MUTED, "fontsize": NORMAL, "linespacing": 1.5}
+        axes.text(0.5, 0.5, said, transform=axes.transAxes, ha="center", va="center", **look)
 
     def colour_bar(self, shown, left: float, top: float, height: float, **options):
         """The colour scale of what is shown, 30 px wide."""

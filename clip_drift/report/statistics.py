@@ -1,7 +1,8 @@
-"""What the report measures: cosines of frames, and how well two curves follow each other."""
+"""What the report measures: cosines of frames, the largest steps, the path's main directions."""
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from ..drift import Drift
 
 GRAM_FRAMES = 256  # more frames than this are sampled for the matrices: memory stays O(256²)
+PATH_FRAMES = 600  # the same for the path
 CHUNK = 2**22  # numbers of all frames that are in memory as float64 at once
 
 
@@ -23,24 +25,6 @@ def neighbour_similarity(drift: Drift) -> tuple[Tensor, Tensor | None]:
     """
     pixels = None if drift.thumbnails is None else _next_cosine(drift.thumbnails)
     return _next_cosine(drift.embeddings), pixels
-
-
-def pearson(a: Tensor, b: Tensor) -> float | None:
-    """Pearson's correlation of two curves, over the entries that both have.
-
-    Args:
-        a, b: (n,) float64; NaN where a curve has no value.
-
-    Returns:
-        r in [-1, 1]; None where it means nothing: fewer than three common entries, or a curve
-        that does not vary by more than round-off.
-    """
-    both = torch.isfinite(a) & torch.isfinite(b)
-    a, b = a[both].double(), b[both].double()
-    if len(a) < 3 or _is_flat(a) or _is_flat(b):
-        return None
-    a, b = a - a.mean(), b - b.mean()
-    return float((a @ b / (a.norm() * b.norm())).clamp(-1, 1))
 
 
 def sampled_grams(drift: Drift) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -62,6 +46,61 @@ def sampled_grams(drift: Drift) -> tuple[Tensor, Tensor, Tensor | None]:
     pixels = few.pixel_gram().clamp(-1, 1)
     black = pixels.diagonal() == 0
     return few.times, clip, pixels.masked_fill(black[:, None] | black, math.nan)
+
+
+class Path(NamedTuple):
+    """A drift's frames in its first two principal directions.
+
+    Attributes:
+        points: (n, 2) float64; on the unit sphere, so distances are nearly radians.
+        share: (2,) of the frames' variance along each direction.
+        frames: (n,) which frames they are.
+    """
+
+    points: Tensor
+    share: Tensor
+    frames: Tensor
+
+
+def principal_path(drift: Drift) -> Path | None:
+    """The drift seen from the side that shows most of it.
+
+    The first direction is turned so that the path ends further right than it began, the second
+    so that its widest excursion points up.
+
+    Returns:
+        The path of at most 600 evenly spaced frames; None for a still, which has no directions.
+    """
+    pick = even_sample(len(drift), PATH_FRAMES)
+    points = drift.embeddings[pick].double()
+    points = points - points.mean(0)
+    # Principal components of n frames from their (n, n) inner products: n is less than N or so.
+    power, directions = torch.linalg.eigh(points @ points.mT)
+    power = power.flip(0).clamp_min(0)
+    total = float(power.sum())
+    if math.sqrt(total / len(pick)) < 1e-6:  # round-off of float32 embeddings
+        return None
+    shown = directions.flip(1)[:, :2] * power[:2].sqrt()
+    widest = shown[shown[:, 1].abs().argmax(), 1]
+    sign = torch.stack((shown[-1, 0] - shown[0, 0], widest)).sign()
+    return Path(shown * torch.where(sign == 0, 1, sign), power[:2] / total, pick)
+
+
+def largest_steps(angles: Tensor, count: int) -> list[int]:
+    """The largest steps, apart from each other, in the order of time.
+
+    Two that lie closer than a sixteenth of the clip would show the same event twice.
+
+    Args:
+        angles: (F-1,) radians.
+        count: how many at most; fewer where there is no more motion.
+    """
+    apart, left, found = len(angles) / 16, angles.clone(), []
+    place = torch.arange(len(angles))
+    while len(found) < count and float(left.max()) > 0:
+        found.append(int(left.argmax()))
+        left[(place - found[-1]).abs() <= apart] = 0
+    return sorted(found)
 
 
 def even_sample(count: int, most: int) -> Tensor:
@@ -87,9 +126,3 @@ def _next_cosine(frames: Tensor) -> Tensor:
         norm = torch.linalg.vecdot(rows, rows).sqrt()
         cosines.append(torch.linalg.vecdot(rows[:-1], rows[1:]) / (norm[:-1] * norm[1:]))
     return torch.cat(cosines).clamp(-1, 1)
-
-
-def _is_flat(curve: Tensor) -> bool:
-    """Whether a similarity curve varies by no more than the round-off of float32 frames does."""
-    change = 1 - curve
-    return bool(change.std() <= max(1e-12, 1e-4 * float(change.mean().abs())))

@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+NO_PICTURES = "this drift was not\nmade from pictures"
+NO_MOTION = "No motion: all frames\nare one point in CLIP space"
+
 
 def number(x: float) -> str:
     """Three digits, without an exponent where a reader wants none."""

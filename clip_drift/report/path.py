@@ -1,0 +1,64 @@
+"""The path in its first two principal directions."""
+
+import numpy as np
+
+from ..drift import Drift
+from .page import MUTED, TEXT, Page
+from .statistics import principal_path
+from .text import NO_MOTION
+
+SIDE = 590  # px
+# Time: from plasma's violet to its yellow; its darkest part would drown in the ground.
+COLOURS, FIRST_COLOUR, LAST_COLOUR = "plasma", 0.25, 0.97
+
+
+def draw_path(page: Page, drift: Drift, left: float, top: float) -> None:
+    """Where the clip goes, from the side that shows most of it: dark is early, light is late."""
+    from matplotlib import colormaps
+    from matplotlib.collections import LineCollection
+    from matplotlib.colors import ListedColormap
+
+    path = principal_path(drift)
+    if path is None:
+        page.heading(left, top + 34, "Path")
+        page.notice(left, top + 50, SIDE, SIDE, NO_MOTION)
+        return
+    share = f"{float(path.share.sum()):.0%}".replace("%", " %")
+    page.heading(left, top + 34, "Path", (f"{share} of the variance", MUTED))
+    axes = page.axes(left, top + 50, SIDE, SIDE)
+    axes.grid(True)
+    colours = ListedColormap(colormaps[COLOURS](np.linspace(FIRST_COLOUR, LAST_COLOUR, 256)))
+    points = path.points.numpy()
+    moments = drift.times[path.frames].numpy()
+    lines = LineCollection(
+        np.stack((points[:-1], points[1:]), axis=1),
+        cmap=colours,
+        array=(moments[1:] + moments[:-1]) / 2,
+        linewidths=5,
+        capstyle="round",
+    )
+    axes.add_collection(lines)
+    if len(points) <= 64:
+        axes.scatter(*points.T, c=moments, cmap=colours, s=90, zorder=3)
+    _mark(axes, points[0], "start", "o", 20)
+    _mark(axes, points[-1], "end", "s", -48)  # below: of a loop, both are in one place
+    # Equal scales both ways, so that the path keeps its shape.
+    middle = (points.min(0) + points.max(0)) / 2
+    reach = 0.62 * float((points.max(0) - points.min(0)).max())
+    axes.set_xlim(middle[0] - reach, middle[0] + reach)
+    axes.set_ylim(middle[1] - reach, middle[1] + reach)
+    axes.locator_params(nbins=4)
+    for axis, name, part in zip((axes.xaxis, axes.yaxis), ("1st", "2nd"), path.share, strict=True):
+        axis.set_major_formatter(lambda value, _position: f"{value:.3g}".replace("-", "−"))
+        axis.set_label_text(f"{name} direction, {float(part):.0%}".replace("%", " %"))
+
+
+def _mark(axes, point, name: str, marker: str, above: float) -> None:
+    axes.plot(*point, marker=marker, markersize=19, color=TEXT, zorder=4, markeredgecolor="#141517")
+    look = {
+        "xytext": (0, above),
+        "textcoords": "offset pixels",
+        "ha": "center",
+        "fontweight": "bold",
+    }
+    axes.annotate(name, point, zorder=5, **look)

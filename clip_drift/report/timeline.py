@@ -1,0 +1,99 @@
+"""Curves over a drift's seconds: neighbouring frames in both spaces, and step angles."""
+
+import numpy as np
+from torch import Tensor
+
+from ..drift import Drift
+from ..scores.correlation import pearson, spearman
+from .curve import Curve, draw_curve, reduce_curve
+from .grams import midpoints
+from .page import CLIP_COLOUR, LEFT, MUTED, PIXEL_COLOUR, RIGHT, TEXT, Page
+from .statistics import neighbour_similarity
+from .text import cosine_tick, minus, number
+
+PIXEL_LINE = (0, (2.2, 1.2))  # dashed, so that colour is not all that tells the two apart
+
+
+def time_axes(page: Page, times: Tensor, top: float, height: float):
+    """Axes over the times of frames, at the same place in every panel."""
+    axes = page.axes(LEFT, top, RIGHT - LEFT, height)
+    axes.set_xlim(float(times[0]), float(times[-1]))
+    axes.locator_params(axis="x", nbins=8)
+    axes.grid(True)
+    return axes
+
+
+def draw_neighbours(page: Page, drift: Drift, top: float) -> None:
+    """Similarity of neighbouring frames in both spaces, and how well they follow each other.
+
+    Each space has its own axis. They differ in range many times over, and what is asked is
+    whether they rise and fall together; no correlation depends on the two scales either.
+    """
+    clip, pixels = neighbour_similarity(drift)
+    axes = time_axes(page, drift.times, top + 50, 250)
+    if pixels is None:
+        words = [("cosine, CLIP only: no pictures", MUTED)]
+    else:
+        words = [("CLIP — left", CLIP_COLOUR), ("pixels ‐ ‐ right", PIXEL_COLOUR)]
+        other = axes.twinx()
+        # Wider, so that it shows on both sides of CLIP's line where the two coincide.
+        curve = reduce_curve(midpoints(drift.times), pixels)
+        _draw_cosines(other, curve, PIXEL_COLOUR, 1.6, PIXEL_LINE)
+        # twinx draws over its host; CLIP, the subject, belongs on top.
+        axes.set_zorder(other.get_zorder() + 1)
+        axes.patch.set_visible(False)
+        other.patch.set_visible(True)
+        r = pearson(clip, pixels)
+        said = "r: n/a" if r is None else minus(f"Pearson r = {r:.2f}")
+        # One cut can make r; ranks count every step alike.
+        rho = None if r is None else spearman(clip, pixels)
+        if rho is not None:
+            said += minus(f", rank {rho:.2f}")
+        page.text(RIGHT, top + 34, said, ha="right", fontweight="bold")
+    page.heading(LEFT, top + 34, "Neighbours", *words)
+    _draw_cosines(axes, reduce_curve(midpoints(drift.times), clip), CLIP_COLOUR)
+
+
+def _draw_cosines(
+    axes, curve: Curve, colour: str, weight: float = 1.0, line: str | tuple = "-"
+) -> None:
+    """One similarity curve, on an axis in its colour that fits it."""
+    draw_curve(axes, curve, colour, weight, line)
+    low, high = float(np.fmin.reduce(curve.low)), float(np.fmax.reduce(curve.high))
+    if np.isnan(low):  # all frames are black
+        low, high = 0.0, 1.0
+    # Nothing to see below 1e-9: without a least span, a constant curve has no axis at all.
+    span = max(high - low, 0.1 * (1 - low), 1e-9)
+    axes.set_ylim(low - 0.12 * span, high + 0.12 * span)
+    axes.locator_params(axis="y", nbins=4)
+    if high - low < 1e-12:
+        axes.set_yticks([low])
+    axes.yaxis.set_major_formatter(cosine_tick(span))
+    axes.tick_params(axis="y", labelcolor=colour)
+
+
+def draw_angles(page: Page, drift: Drift, top: float, marked: list[int]) -> None:
+    """Step angles over time.
+
+    Args:
+        marked: steps that get a letter, in the order of time.
+    """
+    angles, middle = drift.step_angles(), midpoints(drift.times)
+    curve = reduce_curve(middle, angles)
+    axes = time_axes(page, drift.times, top + 50, 230)
+    axes.set_xlabel("seconds")
+    page.heading(LEFT, top + 34, "Step angle", ("rad a step", MUTED))
+    draw_curve(axes, curve, CLIP_COLOUR)
+    axes.fill_between(curve.time, 0, curve.mean, color=CLIP_COLOUR, alpha=0.25, linewidth=0)
+    peak = float(angles.max())
+    axes.set_ylim(0, 1.35 * peak or 1)
+    axes.locator_params(axis="y", nbins=4)
+    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:.3g}")
+    if peak == 0:
+        axes.set_yticks([0])
+    for letter, step in zip("ABC", marked, strict=False):
+        moment, size = float(middle[step]), float(angles[step])
+        look = {"color": TEXT, "fontweight": "bold", "ha": "center", "va": "bottom"}
+        axes.text(moment, size + 0.06 * peak, letter, **look)
+    said = "no motion" if peak == 0 else f"largest {number(peak)}"
+    page.text(RIGHT, top + 34, said, ha="right")

@@ -1,0 +1,182 @@
+"""A result against its reference, beside the controls that a score needs."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..drift import Drift
+from ..errors import DriftError
+from ..shaping import resample
+from .measures import Motion, Scores, score
+
+SHUFFLES = 99
+"""A correlation that beats all of them comes by chance once in a hundred times."""
+
+LEAST_FRAMES = 4  # three step angles, the fewest that have a rank correlation
+FEW_FRAMES = 8
+MOST_FRAMES = 512  # longer clips are resampled: Gram matrices stay small
+STILL_RATIO = 0.1  # what moves less than this share of the reference's path is called a still
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A result's scores beside those that need no skill.
+
+    Attributes:
+        reference, result: the drifts as they were compared, equally many frames each.
+        scores: of the result.
+        of_reference: of the reference itself: what a perfect result has.
+        frozen: of the result's first frame, repeated.
+        shuffled: of the result's frames in random order, mean of :data:`SHUFFLES` seeded orders.
+        verdict: the result in one sentence.
+        notes: what was done to the clips before, and what to beware of, a sentence each.
+    """
+
+    reference: Drift
+    result: Drift
+    scores: Scores
+    of_reference: Scores
+    frozen: Scores
+    shuffled: Scores
+    verdict: str
+    notes: tuple[str, ...]
+
+
+def compare(
+    reference: Drift, result: Drift, prompt: Tensor | None = None, seed: int = 0
+) -> Comparison:
+    """Score a clip against the drift that it was rendered with.
+
+    Clips of different frame counts are compared at the smaller count, the longer one resampled on
+    the sphere; of more than 512 frames, both are.
+
+    Args:
+        reference: drift of the clip to follow.
+        result: drift of the rendered clip, by the same encoder.
+        prompt: (N,) or (1, N), the prompt in the same space, for CLIP-T.
+        seed: of the shuffled control.
+
+    Raises:
+        DriftError: different dimensions, fewer than four frames, or not one prompt.
+    """
+    count = _require_comparable(reference, result)
+    prompt = None if prompt is None else _one_prompt(prompt, result.dim)
+    notes = _notes(reference, result, count)
+    # At equal counts frames are compared one by one, whatever their times.
+    if len(reference) != count:
+        reference = resample(reference, count)
+    if len(result) != count:
+        result = resample(result, count)
+    theirs, ours = (Motion.of(drift.embeddings, prompt) for drift in (reference, result))
+    scores = score(ours, theirs)
+    shuffles = [score(ours.reordered(order), theirs) for order in _orders(count, seed)]
+    return Comparison(
+        reference,
+        result,
+        scores,
+        of_reference=score(theirs, theirs),
+        frozen=score(ours.reordered(torch.zeros(count, dtype=torch.long)), theirs),
+        shuffled=_mean(shuffles),
+        verdict=_verdict(theirs, ours, scores, shuffles),
+        notes=notes,
+    )
+
+
+def _require_comparable(reference: Drift, result: Drift) -> int:
+    """How many frames are compared."""
+    if reference.dim != result.dim:
+        raise DriftError(
+            f"reference has {reference.dim} dimensions and result {result.dim}: encode both clips "
+            "with one encoder."
+        )
+    for name, drift in (("reference", reference), ("result", result)):
+        if len(drift) < LEAST_FRAMES:
+            raise DriftError(
+                f"{name} has {len(drift)} frames: comparing needs {LEAST_FRAMES} or more, because "
+                "fewer steps have no rank correlation."
+            )
+    return min(len(reference), len(result), MOST_FRAMES)
+
+
+def _one_prompt(prompt: Tensor, dim: int) -> Tensor:
+    """(N,) float64."""
+    rows = prompt.detach().cpu().double().reshape(-1, prompt.shape[-1])
+    if len(rows) != 1:
+        raise DriftError(
+            f"prompt holds {len(rows)} vectors where one is needed: connect the prompt before it "
+            "is walked."
+        )
+    if rows.shape[1] != dim:
+        raise DriftError(
+            f"prompt has {rows.shape[1]} dimensions and result {dim}: CLIP-T needs both from one "
+            "CLIP, its text encoder with its projection and its image encoder."
+        )
+    return rows[0]
+
+
+def _notes(reference: Drift, result: Drift, count: int) -> tuple[str, ...]:
+    notes = [
+        f"{name} resampled from {len(drift):,} to {count:,} frames"
+        for name, drift in (("Reference", reference), ("Result", result))
+        if len(drift) != count
+    ]
+    if reference.encoder != result.encoder:
+        names = [drift.encoder or "unnamed" for drift in (reference, result)]
+        notes.append(f"Different encoders: {names[0]} and {names[1]}")
+    if count < FEW_FRAMES:
+        notes.append(f"{count} frames are few: chance reaches high correlations")
+    return tuple(notes)
+
+
+def _orders(count: int, seed: int) -> list[Tensor]:
+    """Random orders of the frames; the one they have is none of them."""
+    generator = torch.Generator().manual_seed(seed)
+    orders: list[Tensor] = []
+    while len(orders) < SHUFFLES:
+        order = torch.randperm(count, generator=generator)
+        if bool((order.diff() != 1).any()):
+            orders.append(order)
+    return orders
+
+
+def _mean(many: list[Scores]) -> Scores:
+    return Scores(
+        *(
+            None if values[0] is None else sum(values) / len(values)
+            for values in zip(*many, strict=True)
+        )
+    )
+
+
+def _verdict(reference: Motion, result: Motion, scores: Scores, shuffles: list[Scores]) -> str:
+    """One sentence: does it move like the reference, or like something that needs no skill?
+
+    A correlation counts when it beats every shuffle of the result's own frames. Both must:
+    the Gram correlation alone is high for any two clips that move steadily away from their start.
+    """
+    if reference.is_still():
+        return "The reference is a still: there is no motion to follow."
+    if scores.motion_ratio < STILL_RATIO:
+        return f"Nearly a still: it moves {_share(scores.motion_ratio)} as far as the reference."
+    far = f"it moves {_share(scores.motion_ratio)} as far"
+    path = scores.gram_correlation > max(s.gram_correlation for s in shuffles)
+    pace = scores.angle_spearman > max(s.angle_spearman for s in shuffles)
+    if reference.has_even_pace():
+        said = "Follows the reference's path, which has an even pace" if path else "Unrelated"
+    elif path and pace:
+        said = "Moves like the reference"
+    elif path:
+        said = "In the reference's order, but not at its pace"
+    elif pace:
+        said = "At the reference's pace, but not along its path"
+    else:
+        said = "Unrelated: no better than its own frames in random order"
+    return f"{said}; {far}."
+
+
+def _share(ratio: float) -> str:
+    """How far, beside 1."""
+    if ratio >= 2:
+        return f"{ratio:.1f} times"
+    return f"{100 * ratio:.{0 if ratio >= 0.01 else 1}f} %"
