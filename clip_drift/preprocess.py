@@ -128,9 +128,9 @@ def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     """
     if pixels.dtype == torch.uint8:
         pixels = pixels.float() / 255
-    mean = torch.tensor(mean, dtype=pixels.dtype, device=pixels.device)
-    std = torch.tensor(std, dtype=pixels.dtype, device=pixels.device)
-    return rearrange((pixels - mean) / std, "b h w c -> b c h w")
+    centre = torch.tensor(mean, dtype=pixels.dtype, device=pixels.device)
+    scale = torch.tensor(std, dtype=pixels.dtype, device=pixels.device)
+    return rearrange((pixels - centre) / scale, "b h w c -> b c h w")
 
 
 def thumbnails(squares: Tensor, side: int = 48) -> Tensor:

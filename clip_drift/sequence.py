@@ -45,7 +45,7 @@ class RotationSequence:
     def from_trajectory(
         cls,
         trajectory: Drift | Tensor,
-        pairing: str = "from_first",
+        pairing: Pairing = "from_first",
         centered: bool = True,
     ) -> "RotationSequence":
         """The motion of one clip.
@@ -63,8 +63,11 @@ class RotationSequence:
         """
         if pairing not in PAIRINGS:
             raise DriftError(f"pairing is {pairing!r}: choose one of {', '.join(PAIRINGS)}.")
-        is_drift = isinstance(trajectory, Drift)
-        vectors = trajectory.embeddings if is_drift else trajectory
+        vectors, encoder = (
+            (trajectory.embeddings, trajectory.encoder)
+            if isinstance(trajectory, Drift)
+            else (trajectory, "")
+        )
         if vectors.ndim != 2 or len(vectors) < 2:
             raise DriftError(
                 f"start holds {len(vectors) if vectors.ndim == 2 else 'no'} vector(s), but a "
@@ -81,7 +84,7 @@ class RotationSequence:
             points,
             pairing,
             _center(points) if centered else None,
-            trajectory.encoder if is_drift else "",
+            encoder,
         )
 
     @classmethod

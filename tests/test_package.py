@@ -3,7 +3,10 @@
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
+
+from install_check import comfy
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -17,18 +20,18 @@ PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))
 FLAGGED = re.compile(r"\bsubprocess\b|\beval\(|\bexec\(|\b__import__\b")
 
 
-def published() -> list[Path]:
+def published(folder: Path = REPO) -> list[Path]:
     """Files that git tracks, less what .comfyignore names."""
-    command = ["git", "-C", str(REPO), "ls-files"]
+    command = ["git", "-C", str(folder), "ls-files"]
     tracked = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
-    ignored = (REPO / ".comfyignore").read_text(encoding="utf-8").split()
+    ignored = (folder / ".comfyignore").read_text(encoding="utf-8").split()
     assert all(line.startswith("/") for line in ignored)
     kept = [
         name
         for name in filter(None, tracked)
         if not any(f"/{name}".startswith(entry) for entry in ignored)
     ]
-    return [REPO / name for name in kept]
+    return [folder / name for name in kept]
 
 
 def test_the_manager_installs_what_pyproject_names():
@@ -49,9 +52,23 @@ def test_the_version_has_an_entry_in_the_changelog():
 
 
 def test_only_what_a_user_needs_is_published():
+    names = {path.name for path in published() if path.parent == REPO}
+    about = {"README.md", "CHANGELOG.md", "LICENSE"}
+    assert names == about | {"__init__.py", "pyproject.toml", "requirements.txt"}
     folders = {path.relative_to(REPO).parts[0] for path in published() if path.parent != REPO}
-    assert folders <= {"clip_drift", "nodes", "example_workflows", "locales"}
+    code = {"clip_drift", "nodes"}
+    assert folders <= code | {"example_workflows", "locales", "subgraphs", "web"}
     assert sum(path.stat().st_size for path in published()) < 2_000_000
+
+
+def test_comfy_cli_finds_no_fault_and_packs_what_is_expected(tmp_path):
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(REPO), str(clone)], check=True)
+    assert "All validation checks passed" in comfy(clone, "node", "validate")
+    comfy(clone, "node", "pack")
+    with zipfile.ZipFile(clone / "node.zip") as packed:
+        names = {clone / name for name in packed.namelist()}
+    assert names == set(published(clone))
 
 
 def test_nothing_the_registry_flags_is_published():

@@ -19,7 +19,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -66,7 +66,9 @@ class ComfyServer:
 
     Models and the pack come from `base_dir`. Everything that a run reads and writes, log
     included, lies in `work_dir`, in the folders `input`, `output`, `temp` and `user`.
-    `model_paths` names further folders to look for models in, by kind ("checkpoints").
+    `model_paths` names further folders to look for models in, by kind ("checkpoints"), `packs` the
+    folders in custom_nodes to load, `environment` variables that only the process has, and
+    `python` the interpreter, where it is not this one.
     """
 
     def __init__(
@@ -77,6 +79,9 @@ class ComfyServer:
         port: int | None = None,
         cpu: bool = True,
         model_paths: dict[str, Path] | None = None,
+        packs: Sequence[str] = (PACK,),
+        environment: dict[str, str] | None = None,
+        python: str | Path = sys.executable,
     ):
         self.base_dir = Path(base_dir)
         self.work_dir = Path(work_dir)
@@ -87,6 +92,9 @@ class ComfyServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self._cpu = cpu
         self._model_paths = model_paths or {}
+        self._packs = packs
+        self._own_environment = environment or {}
+        self._python = str(python)
         self._process: subprocess.Popen | None = None
 
     def __enter__(self):
@@ -201,14 +209,14 @@ class ComfyServer:
     # --- inside -----------------------------------------------------------------------------------
 
     def _command(self) -> list[str]:
-        main = [sys.executable, str(comfyui_path() / "main.py")]
+        main = [self._python, str(comfyui_path() / "main.py")]
         address = ["--listen", "127.0.0.1", "--port", str(self.port)]
         folders = ["--base-directory", str(self.base_dir)]
         for folder in ("input", "output", "user"):
             folders += [f"--{folder}-directory", str(self.work_dir / folder)]
         folders += ["--temp-directory", str(self.work_dir)]  # ComfyUI itself appends "temp"
         packs = ["--disable-api-nodes", "--disable-all-custom-nodes"]
-        packs += ["--whitelist-custom-nodes", PACK]
+        packs += ["--whitelist-custom-nodes", *self._packs]
         database = ["--database-url", "sqlite:///:memory:"]
         device = ["--cpu"] if self._cpu else []
         return main + address + folders + packs + database + device + self._model_path_options()
@@ -223,7 +231,8 @@ class ComfyServer:
 
     def _environment(self) -> dict[str, str]:
         # Compiled modules go to a folder of our own: the ComfyUI tree may be the user's.
-        return {**os.environ, "PYTHONPYCACHEPREFIX": str(RUN_DIR / "pycache")}
+        cache = {"PYTHONPYCACHEPREFIX": str(RUN_DIR / "pycache")}
+        return {**os.environ, **cache, **self._own_environment}
 
     def _wait_until_ready(self):
         deadline = time.monotonic() + START_TIMEOUT
@@ -231,8 +240,8 @@ class ComfyServer:
             if time.monotonic() > deadline:
                 raise ServerError(f"ComfyUI did not answer in time:\n{self.log_tail()}")
             time.sleep(POLL_SECONDS)
-        if re.search(rf"IMPORT FAILED.*{PACK}", self.log()):
-            raise ServerError(f"ComfyUI could not import the pack:\n{self.log_tail()}")
+        if "(IMPORT FAILED)" in self.log():
+            raise ServerError(f"ComfyUI could not import a pack:\n{self.log_tail()}")
 
     def _answers(self) -> bool:
         try:

@@ -36,8 +36,9 @@ def mix(shares: Tensor, rows: Iterable[Tensor]) -> Tensor:
     # Rows that only later frames take are not drawn.
     wanted = shares.ne(0).any(0).nonzero()
     used = int(wanted[-1]) + 1 if len(wanted) else 1
-    total = None
-    for share, row in zip(shares[:, :used].float().T, rows, strict=False):
-        part = share.reshape(-1, *(1 for _ in row.shape)) * row
-        total = part if total is None else total.add_(part)
+    pairs = zip(shares[:, :used].float().T, rows, strict=False)
+    parts = (share.reshape(-1, *(1 for _ in row.shape)) * row for share, row in pairs)
+    total = next(parts)
+    for part in parts:
+        total.add_(part)
     return total

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import threading
 from collections.abc import Generator
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ _CONTAINERS = ("mov,mp4", "matroska")
 _CODECS = {"h264", "hevc", "vp8", "vp9", "mpeg4", "mpeg2video"}
 
 
-def suits(source: Source, info: VideoInfo) -> bool:
+def suits(source: Source, info: VideoInfo) -> TypeGuard[str | os.PathLike]:
     """Is decord installed, and is this a file that it reads as PyAV does?"""
     return (
         isinstance(source, (str, os.PathLike))  # it would copy a file in memory once more
@@ -42,7 +43,7 @@ class DecordError(Exception):
 
 
 def read_decord(
-    source: Source,
+    source: str | os.PathLike,
     info: VideoInfo,
     sampler: Sampler,
     size: int,

@@ -79,7 +79,7 @@ class Sampler:
         """
         seconds = min(self.end, math.inf if duration is None else duration) - self.start
         frames_a_second = min(self.sample_fps or math.inf, rate or math.inf)
-        frames = self.max_frames or math.inf
+        limits = [self.max_frames] if self.max_frames else []
         if math.isfinite(seconds) and math.isfinite(frames_a_second):
-            frames = min(frames, max(1, math.ceil(seconds * frames_a_second - 1e-6)))
-        return None if math.isinf(frames) else frames
+            limits.append(max(1, math.ceil(seconds * frames_a_second - 1e-6)))
+        return min(limits, default=None)

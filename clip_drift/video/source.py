@@ -53,6 +53,7 @@ def open_container(source: Source) -> av.container.InputContainer:
     Raises:
         DriftError: not a file that FFmpeg knows as audio or video.
     """
+    target: io.BytesIO | str
     if isinstance(source, io.BytesIO):
         source.seek(0)
         target = source
