@@ -58,8 +58,9 @@ def drift_from_video(
         start, duration, sample_fps, max_frames, batch_size, crop, backend: which frames and how,
             see :func:`clip_drift.video.open_frames`.
         on_batch: called after each batch with the number of frames done, about how many there will
-            be (None if unknown), the last frame's thumbnail (h, w, 3) uint8 and its embedding
-            (N,) float32. What it raises stops the reading and is passed on.
+            be (None if unknown), the last frame's thumbnail (h, w, 3) uint8 and the batch's
+            embeddings (B, N) float32, of any length. What it raises stops the reading and is
+            passed on.
 
     Raises:
         DriftError: bad input of any kind, each named in one sentence.
@@ -134,7 +135,7 @@ def _encoded(
         small += shown.numpy().data
         times += batch.times
         if on_batch is not None:
-            on_batch(len(times), total, shown[-1], encoded[-1])
+            on_batch(len(times), total, shown[-1], encoded)
     if len(times) < 2:
         found = "one frame was" if times else "no frame was"
         raise DriftError(

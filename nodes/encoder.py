@@ -6,12 +6,14 @@ import comfy.model_management
 import folder_paths
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
-from torch import Tensor
+from torch import Tensor, float32, zeros
 
 from ..clip_drift.errors import DriftError
+from ..clip_drift.kandinsky22.text import TextStates
 from ..clip_drift.openclip import (
     PRECISIONS,
     OpenClipEncoder,
+    import_open_clip,
     load_openclip_file,
     load_openclip_tag,
     pretrained_names,
@@ -19,6 +21,7 @@ from ..clip_drift.openclip import (
 from . import sockets
 
 OPEN_CLIP_FOLDER = "open_clip"
+NOT_INSTALLED = "(open_clip_torch is not installed)"
 
 # Vision towers by (width, layers), as people name them.
 KNOWN = {(1024, 24): "ViT-L", (1280, 32): "ViT-H", (1664, 48): "ViT-bigG"}
@@ -36,13 +39,21 @@ class ClipVisionEncoder:
 
     def encode(self, pixels: Tensor) -> Tensor:
         pixels = pixels.to(self._model.load_device).float() / 255
-        embeds = self._model.encode_image(pixels)["image_embeds"]
-        if embeds is None or embeds.ndim != 2:
-            raise DriftError(
-                "encoder gives no image embedding (a DINO model?): load a CLIP or SigLIP vision "
-                "model."
-            )
-        return embeds.float().cpu()
+        return _embedding(self._model.encode_image(pixels)["image_embeds"])
+
+    def encode_zeros(self) -> Tensor:
+        """The embedding (1, N) of a picture that is zero *after* normalisation."""
+        comfy.model_management.load_model_gpu(self._model.patcher)
+        pixels = zeros(1, 3, self.size, self.size, device=self._model.load_device)
+        return _embedding(self._model.model(pixel_values=pixels, intermediate_output=-2)[2])
+
+
+def _embedding(embeds: Tensor | None) -> Tensor:
+    if embeds is None or embeds.ndim != 2:
+        raise DriftError(
+            "encoder gives no image embedding (a DINO model?): load a CLIP or SigLIP vision model."
+        )
+    return embeds.float().cpu()
 
 
 class ManagedOpenClip:
@@ -62,10 +73,25 @@ class ManagedOpenClip:
         comfy.model_management.load_model_gpu(self._patcher)
         return self._encoder.encode(pixels).cpu()
 
+    def encode_zeros(self) -> Tensor:
+        """The embedding (1, N) of a picture that is zero *after* normalisation."""
+        comfy.model_management.load_model_gpu(self._patcher)
+        return self._encoder.encode_normalised(zeros(1, 3, self.size, self.size)).cpu()
+
+    def encode_text(self, text: str) -> TextStates:
+        """What the text tower says about a text; see there for the errors."""
+        comfy.model_management.load_model_gpu(self._patcher)
+        return self._encoder.encode_text([text]).to("cpu", float32)
+
 
 def as_encoder(value) -> ClipVisionEncoder | ManagedOpenClip:
     """What the encoder socket holds, as the library takes it."""
     return value if isinstance(value, ManagedOpenClip) else ClipVisionEncoder(value)
+
+
+def model_names() -> list[str]:
+    """What there is to load: files in models/open_clip, then open_clip's pretrained models."""
+    return [*folder_paths.get_filename_list(OPEN_CLIP_FOLDER), *pretrained_names()]
 
 
 class ClipDriftLoadOpenCLIP(io.ComfyNode):
@@ -81,7 +107,7 @@ class ClipDriftLoadOpenCLIP(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model",
-                    [*folder_paths.get_filename_list(OPEN_CLIP_FOLDER), *pretrained_names()],
+                    model_names() or [NOT_INSTALLED],
                     tooltip="A file in models/open_clip (with its open_clip_config .json of the "
                     "same name beside it, or an architecture open_clip knows), or architecture/tag "
                     "of a pretrained model.",
@@ -100,6 +126,19 @@ class ClipDriftLoadOpenCLIP(io.ComfyNode):
                 ),
             ],
             outputs=[sockets.OpenClip.Output("encoder", tooltip="For Video → CLIP Drift.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model):
+        try:
+            import_open_clip()
+        except DriftError as error:
+            return str(error)
+        if model is None or model in model_names():  # None: linked, known only when it runs
+            return True
+        return (
+            f"model {model} is neither in models/open_clip nor one of open_clip's pretrained "
+            "models: choose one from the list."
         )
 
     @classmethod

@@ -6,6 +6,7 @@ architecture among open_clip's own whose tensors have the same names and shapes.
 """
 
 from .encoder import PRECISIONS, OpenClipEncoder
+from .library import import_open_clip
 from .load import load_openclip_file, load_openclip_tag
 from .pretrained import pretrained_names
 from .weights import EXTENSIONS
@@ -14,6 +15,7 @@ __all__ = [
     "EXTENSIONS",
     "PRECISIONS",
     "OpenClipEncoder",
+    "import_open_clip",
     "load_openclip_file",
     "load_openclip_tag",
     "pretrained_names",

@@ -1,7 +1,9 @@
-"""A CLIP model as an encoder of pictures, and building one from a config and a weight file."""
+"""A CLIP model as an encoder of pictures and texts, built from a config and a weight file."""
 
 import json
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -9,15 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DriftError
+from ..kandinsky22.text import TextStates
 from ..preprocess import normalise
 from .architecture import Config
 from .library import quiet
+from .text import build_tokenizer, encode_text
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 
 
 class OpenClipEncoder:
-    """A CLIP model that open_clip built, image and text tower, as an encoder of pictures.
+    """A CLIP model that open_clip built, image and text tower, as an encoder of both.
 
     Attributes:
         name: "ARCHITECTURE/tag", or the weight file's name without its ending.
@@ -25,9 +29,12 @@ class OpenClipEncoder:
         model: the whole model, a plain module: whoever manages devices moves this.
         dtype: what the image tower takes its pixels in.
         mean, std: of the pixels it was trained on, in 0..1.
+        tokenizer: makes the model's own tokenizer, when the first text comes.
     """
 
-    def __init__(self, name: str, model: nn.Module, dtype: torch.dtype):
+    def __init__(
+        self, name: str, model: nn.Module, dtype: torch.dtype, tokenizer: Callable | None = None
+    ):
         size = model.visual.image_size
         sides = size if isinstance(size, (tuple, list)) else (size, size)
         if sides[0] != sides[1]:
@@ -42,6 +49,8 @@ class OpenClipEncoder:
         self.dtype = dtype
         self.mean = tuple(preprocess["mean"])
         self.std = tuple(preprocess["std"])
+        self._make_tokenizer = tokenizer
+        self._tokenizer = None
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:
@@ -53,9 +62,21 @@ class OpenClipEncoder:
         Returns:
             (B, N) float32, not normalised.
         """
+        return self.encode_normalised(normalise(pixels, self.mean, self.std))
+
+    @torch.inference_mode()
+    def encode_normalised(self, inputs: Tensor) -> Tensor:
+        """The same for (B, 3, S, S) pixels of mean 0 and deviation 1."""
         device = next(self.model.parameters()).device
-        inputs = normalise(pixels.to(device), self.mean, self.std)
-        return self.model.encode_image(inputs.to(self.dtype)).float()
+        return self.model.encode_image(inputs.to(device, self.dtype)).float()
+
+    def encode_text(self, texts: list[str]) -> TextStates:
+        """Embed texts on the device where the model is. Raises DriftError: no usable text tower."""
+        if self._tokenizer is None:
+            if self._make_tokenizer is None:
+                raise DriftError(f"{self.name} came without a tokenizer: load it from a file.")
+            self._tokenizer = self._make_tokenizer()
+        return encode_text(self.model, self._tokenizer, texts, self.name)
 
 
 def build_encoder(
@@ -78,7 +99,10 @@ def build_encoder(
             f"({reason}): use the open_clip_config.json that belongs to it."
         ) from error
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
-    return OpenClipEncoder(name, model, dtype)
+    tokenizer = partial(
+        build_tokenizer, open_clip, config.model_cfg["text_cfg"], weights.parent, name
+    )
+    return OpenClipEncoder(name, model, dtype, tokenizer)
 
 
 def resolve_precision(precision: str, device: str | torch.device) -> str:
