@@ -1,0 +1,178 @@
+"""What Kandinsky 2.2's UNet is made of: residual blocks, attention to image and tokens, stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate, scaled_dot_product_attention, silu
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, heads: int, **unused: Any) -> Tensor:
+    """Multi-head attention, (B, T, C) in and out."""
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+@dataclass
+class Parts:
+    """What every part is built from.
+
+    Attributes:
+        time: width of the time embedding.
+        tokens: width of the image embedding's tokens.
+        groups, eps: of the group norms.
+        dtype, device: of the weights.
+        operations: where Conv2d, Linear, GroupNorm and LayerNorm come from.
+        attention: (q, k, v, heads, **options) -> (B, T, C).
+    """
+
+    time: int
+    tokens: int
+    groups: int
+    eps: float
+    dtype: torch.dtype | None
+    device: torch.device | None
+    operations: Any
+    attention: Callable[..., Tensor]
+
+    def linear(self, inputs: int, outputs: int) -> nn.Module:
+        return self.operations.Linear(inputs, outputs, dtype=self.dtype, device=self.device)
+
+    def conv(self, inputs: int, outputs: int, size: int = 3) -> nn.Module:
+        return self.operations.Conv2d(
+            inputs, outputs, size, padding=size // 2, dtype=self.dtype, device=self.device
+        )
+
+    def layer_norm(self, width: int) -> nn.Module:
+        return self.operations.LayerNorm(width, dtype=self.dtype, device=self.device)
+
+    def group_norm(self, channels: int, eps: float | None = None) -> nn.Module:
+        eps = self.eps if eps is None else eps
+        return self.operations.GroupNorm(
+            self.groups, channels, eps=eps, dtype=self.dtype, device=self.device
+        )
+
+
+def activate(x: Tensor) -> Tensor:
+    """SiLU of a tensor that nobody else holds: in its own memory where no gradient needs it."""
+    return silu(x, inplace=not torch.is_grad_enabled())
+
+
+def halve(x: Tensor) -> Tensor:
+    """Half the size, rounded up: an odd last row or column keeps its place, unblended."""
+    return avg_pool2d(x, 2, ceil_mode=True)
+
+
+def double(x: Tensor, size: torch.Size) -> Tensor:
+    """Twice the size, less the row or column by which `halve` had rounded up."""
+    return interpolate(x, scale_factor=2.0, mode="nearest")[..., : size[0], : size[1]]
+
+
+class Resnet(nn.Module):
+    """Two convolutions, scaled and shifted by the time embedding, with the input added."""
+
+    def __init__(self, parts: Parts, inputs: int, outputs: int):
+        super().__init__()
+        self.norm1 = parts.group_norm(inputs)
+        self.conv1 = parts.conv(inputs, outputs)
+        self.time_emb_proj = parts.linear(parts.time, 2 * outputs)
+        self.norm2 = parts.group_norm(outputs)
+        self.conv2 = parts.conv(outputs, outputs)
+        self.conv_shortcut = parts.conv(inputs, outputs, 1) if inputs != outputs else None
+
+    def forward(
+        self, x: Tensor, time: Tensor, resample: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """x: (B, inputs, h, w); time: (B, time width), activated. `resample` changes h and w."""
+        out = activate(self.norm1(x))
+        if resample is not None:
+            out, x = resample(out), resample(x)
+        out = self.conv1(out)
+        scale, shift = self.time_emb_proj(time)[..., None, None].chunk(2, dim=1)
+        out = activate(torch.addcmul(shift, self.norm2(out), 1 + scale))
+        out = self.conv2(out)
+        if self.conv_shortcut is not None:
+            x = self.conv_shortcut(x)
+        return x + out
+
+
+class Attention(nn.Module):
+    """Every pixel attends to the image embedding's tokens and to every pixel."""
+
+    def __init__(self, parts: Parts, channels: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.attention = parts.attention
+        self.group_norm = parts.group_norm(channels, eps=1e-5)
+        self.to_q = parts.linear(channels, channels)
+        self.to_k = parts.linear(channels, channels)
+        self.to_v = parts.linear(channels, channels)
+        self.add_k_proj = parts.linear(parts.tokens, channels)
+        self.add_v_proj = parts.linear(parts.tokens, channels)
+        self.to_out = nn.ModuleList([parts.linear(channels, channels)])
+
+    def forward(self, x: Tensor, tokens: Tensor, **options: Any) -> Tensor:
+        """x: (B, C, h, w); tokens: (B, T, token width). `options` go to the attention."""
+        pixels = self.group_norm(x).flatten(2).transpose(1, 2).contiguous()
+        keys = torch.cat([self.add_k_proj(tokens), self.to_k(pixels)], dim=1)
+        values = torch.cat([self.add_v_proj(tokens), self.to_v(pixels)], dim=1)
+        out = self.attention(self.to_q(pixels), keys, values, self.heads, **options)
+        return x + self.to_out[0](out).transpose(1, 2).reshape(x.shape)
+
+
+class Stage(nn.Module):
+    """The layers of one resolution.
+
+    Args:
+        widths: channels in and out, one pair a residual block.
+        heads: of an attention after each residual block (in the middle: between them), or 0.
+        resample: "downsamplers", "upsamplers" or "": the residual block that ends the stage.
+    """
+
+    def __init__(
+        self, parts: Parts, widths: list[tuple[int, int]], heads: int, resample: str, middle=False
+    ):
+        super().__init__()
+        channels = widths[-1][1]
+        self.resnets = nn.ModuleList([Resnet(parts, *pair) for pair in widths])
+        if heads:
+            attentions = range(len(widths) - middle)
+            self.attentions = nn.ModuleList([Attention(parts, channels, heads) for _ in attentions])
+        if resample:
+            setattr(self, resample, nn.ModuleList([Resnet(parts, channels, channels)]))
+
+    def layer(self, index: int, x: Tensor, time: Tensor, tokens: Tensor, **options: Any) -> Tensor:
+        """The residual block of that index, then its attention."""
+        x = self.resnets[index](x, time)
+        if hasattr(self, "attentions") and index < len(self.attentions):
+            x = self.attentions[index](x, tokens, **options)
+        return x
+
+    def down(self, x: Tensor, skips: list[Tensor], *given: Tensor, **options: Any) -> Tensor:
+        """Every layer's result is added to `skips`."""
+        for index in range(len(self.resnets)):
+            x = self.layer(index, x, *given, **options)
+            skips.append(x)
+        if hasattr(self, "downsamplers"):
+            x = self.downsamplers[0](x, given[0], halve)
+            skips.append(x)
+        return x
+
+    def across(self, x: Tensor, *given: Tensor, **options: Any) -> Tensor:
+        for index in range(len(self.resnets)):
+            x = self.layer(index, x, *given, **options)
+        return x
+
+    def up(self, x: Tensor, skips: list[Tensor], *given: Tensor, **options: Any) -> Tensor:
+        """Every layer takes the last of `skips` with its input."""
+        for index in range(len(self.resnets)):
+            x = self.layer(index, torch.cat([x, skips.pop()], dim=1), *given, **options)
+        if hasattr(self, "upsamplers"):
+            size = skips[-1].shape[-2:]
+            x = self.upsamplers[0](x, given[0], partial(double, size=size))
+        return x
