@@ -2,6 +2,8 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+WEB_DIRECTORY = "./web"
+
 
 class ClipDriftExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

@@ -1,6 +1,6 @@
 """CLIP Drift/Drift: read a video as a path in CLIP space, and shape it."""
 
-from comfy_api.latest import InputImpl, io
+from comfy_api.latest import InputImpl, io, ui
 
 from ..clip_drift import shaping
 from ..clip_drift.drift import Drift
@@ -10,7 +10,7 @@ from ..clip_drift.preprocess import CROPS
 from ..clip_drift.video import BACKENDS
 from . import sockets
 from .encoder import as_encoder
-from .progress import batch_progress
+from .progress import batch_progress, summary
 
 CATEGORY = "CLIP Drift/Drift"
 
@@ -25,6 +25,7 @@ class ClipDriftFromVideo(io.ComfyNode):
             description="Read the motion of a video: every frame as a point in CLIP space. Frames "
             "are streamed, so a long film takes no more memory than a short clip.",
             search_aliases=["video to drift", "motion transfer", "encode video", "clip drift"],
+            has_intermediate_output=True,
             inputs=[
                 io.MultiType.Input(
                     "frames",
@@ -87,6 +88,7 @@ class ClipDriftFromVideo(io.ComfyNode):
                 ),
                 io.Int.Output("frame_count", tooltip="How many frames were taken."),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -97,10 +99,15 @@ class ClipDriftFromVideo(io.ComfyNode):
             "max_frames": max_frames,
             "batch_size": batch_size,
             "crop": crop,
-            "on_batch": batch_progress(),
+            "on_batch": batch_progress(cls),
         }
         drift = _read(frames, settings, decoder)
-        return io.NodeOutput(drift, drift.step_angles().tolist(), len(drift))
+        return io.NodeOutput(
+            drift,
+            drift.step_angles().tolist(),
+            len(drift),
+            ui=ui.PreviewText(summary(drift)),
+        )
 
 
 def _read(frames, settings: dict, decoder: str) -> Drift:
@@ -130,6 +137,7 @@ class ClipDriftShape(io.ComfyNode):
             description="Change a drift's length, smoothness, direction or strength, always on the "
             "sphere: frames in between are found along great circles.",
             search_aliases=["resample", "smooth", "reverse", "loop", "ping pong", "clip drift"],
+            has_intermediate_output=True,
             inputs=[
                 sockets.ClipDrift.Input("drift", tooltip="The drift to shape."),
                 io.Int.Input(
@@ -173,7 +181,7 @@ class ClipDriftShape(io.ComfyNode):
     @classmethod
     def execute(cls, drift, frames, smooth, direction, strength):
         shaped = shaping.shape(drift, frames, smooth, direction, strength)
-        return io.NodeOutput(shaped, len(shaped))
+        return io.NodeOutput(shaped, len(shaped), ui=ui.PreviewText(summary(shaped)))
 
 
 NODES = [ClipDriftFromVideo, ClipDriftShape]

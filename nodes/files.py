@@ -9,6 +9,7 @@ from comfy_api.latest import io, ui
 from ..clip_drift.errors import DriftError
 from ..clip_drift.files import load_drift, save_drift
 from . import sockets
+from .progress import summary
 
 CATEGORY = "CLIP Drift/Files"
 ENDING = ".safetensors"
@@ -64,6 +65,7 @@ class ClipDriftLoad(io.ComfyNode):
             description="Read a drift that Save CLIP Drift wrote, from the input folder or "
             "straight from the output folder.",
             search_aliases=["import drift", "clip drift"],
+            has_intermediate_output=True,
             inputs=[
                 io.Combo.Input(
                     "file",
@@ -92,7 +94,8 @@ class ClipDriftLoad(io.ComfyNode):
     def execute(cls, file):
         if not Path(file.removesuffix(IN_OUTPUT)).suffix == ENDING:
             raise DriftError(f"file {file} is no {ENDING} file: only those are read.")
-        return io.NodeOutput(load_drift(folder_paths.get_annotated_filepath(file)))
+        drift = load_drift(folder_paths.get_annotated_filepath(file))
+        return io.NodeOutput(drift, ui=ui.PreviewText(summary(drift)))
 
 
 def _choices() -> list[str]:

@@ -1,0 +1,61 @@
+// What the front end needs to know of this pack: the colours of its sockets, and that a node's
+// text output is shown on the node.
+
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+
+// Far from each other and from those of the front end's own types, in CIE Lab.
+const COLOURS = {
+  CLIP_DRIFT: "#CC33FF",
+  ROTATION: "#00CC00",
+  OPENCLIP: "#0066FF",
+  TOKEN_MASK: "#669900",
+  CLIP_DRIFT_LOOP: "#FF2200",
+  FLOATS: "#009999",
+  KANDINSKY22_PRIOR: "#FF0099",
+};
+
+// Themes write "" for every type they do not know, whenever one is loaded: ours shows through.
+function lendColour(table, type, colour) {
+  let chosen = table[type];
+  Object.defineProperty(table, type, {
+    get: () => chosen || colour,
+    set: (value) => (chosen = value),
+    enumerable: true,
+    configurable: true,
+  });
+}
+
+// Vue nodes take their colours from CSS; a theme's own stands on the element and wins.
+function addStyles() {
+  const rules = Object.entries(COLOURS).map(([type, c]) => `--color-datatype-${type}: ${c};`);
+  const style = document.createElement("style");
+  style.textContent = `:root { ${rules.join(" ")} }`;
+  document.head.append(style);
+}
+
+const folder = new URL(import.meta.url).pathname.split("/").at(-2);
+
+app.registerExtension({
+  name: "ClipDrift",
+  setup() {
+    addStyles();
+    const tables = [app.canvas?.default_connection_color_byType, window.LGraphCanvas?.link_type_colors];
+    for (const table of tables.filter(Boolean))
+      for (const [type, colour] of Object.entries(COLOURS)) lendColour(table, type, colour);
+  },
+  beforeRegisterNodeDef(nodeType, { python_module }) {
+    if (python_module !== `custom_nodes.${decodeURIComponent(folder)}`) return;
+    const onExecuted = nodeType.prototype.onExecuted;
+    nodeType.prototype.onExecuted = function (output) {
+      onExecuted?.apply(this, arguments);
+      // The front end has a place for texts of running nodes; a finished one's stays there. Nodes
+      // are looked up in the graph on view.
+      if (output?.text && this.graph === app.canvas?.graph)
+        api.dispatchCustomEvent("progress_text", {
+          nodeId: String(this.id),
+          text: output.text.join("\n"),
+        });
+    };
+  },
+});
