@@ -24,6 +24,7 @@ from ...clip_drift.kandinsky22.files import (
 from ...clip_drift.kandinsky22.unet import Unet, unet_config
 from .latent import kandinsky_latent_format
 from .lora import diffusers_lora_keys, teach_core
+from .weights import can_assign
 
 WEIGHT_DTYPES = {
     "default": {},
@@ -96,7 +97,7 @@ def load_decoder(
     patcher = patcher_class(model, load_device=device, offload_device=offload_device)
     if not management.is_device_cpu(offload_device):
         model.to(offload_device)
-    model.load_model_weights(weights, assign=patcher.is_dynamic())
+    model.load_model_weights(weights, assign=can_assign(patcher, weights, dtype))
     patcher.cached_patcher_init = (load_decoder, (path, vae, options))
     return patcher
 

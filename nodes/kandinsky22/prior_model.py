@@ -20,6 +20,7 @@ from ...clip_drift.kandinsky22.files import (
 from ...clip_drift.kandinsky22.prior import Prior, prior_config
 from ...clip_drift.kandinsky22.prior_sampling import sample_prior
 from ...clip_drift.kandinsky22.text import TextStates
+from .weights import can_assign
 
 
 class ManagedPrior:
@@ -101,6 +102,6 @@ def load_prior(path: str | os.PathLike) -> ManagedPrior:
     prior = Prior(**config, dtype=dtype, device=offload_device, operations=operations).train(False)
     patcher = CoreModelPatcher(prior, load_device=load_device, offload_device=offload_device)
     patcher.set_model_compute_dtype(cast or dtype)
-    prior.load_state_dict(weights, assign=patcher.is_dynamic())
+    prior.load_state_dict(weights, assign=can_assign(patcher, weights, dtype))
     prior.requires_grad_(False)
     return ManagedPrior(patcher, cast or dtype)

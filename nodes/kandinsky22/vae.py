@@ -17,6 +17,7 @@ from ...clip_drift.kandinsky22.files import (
     require_tensors,
 )
 from ...clip_drift.kandinsky22.movq import Movq, movq_config
+from .weights import can_assign
 
 INPUT = "movq_name"
 # Elements a picture's pixel that core allows its own VAE of the same widths, and that width.
@@ -53,7 +54,8 @@ def load_movq(path: str | os.PathLike, disable_dynamic: bool = False) -> comfy.s
     patcher = ModelPatcher if disable_dynamic else CoreModelPatcher
     vae.patcher = patcher(movq, load_device=vae.device, offload_device=vae_offload_device())
     weights = comfy.utils.load_torch_file(str(path))
-    movq.load_state_dict(weights, strict=False, assign=vae.patcher.is_dynamic())
+    assign = can_assign(vae.patcher, weights, vae.vae_dtype)
+    movq.load_state_dict(weights, strict=False, assign=assign)
     vae.patcher.cached_patcher_init = (load_movq_patcher, (path,))
 
     vae.first_stage_model = movq
