@@ -5,7 +5,6 @@ from comfy_api.latest import io, ui
 from ..clip_drift.report import comparison_report
 from ..clip_drift.scores import SHUFFLES, compare
 from . import sockets
-from .message import show_on_node
 
 # In the order of clip_drift.scores.Scores, which is also that of the lists.
 SCORES = {
@@ -41,7 +40,6 @@ class ClipDriftCompare(io.ComfyNode):
             "order.",
             search_aliases=["score", "metric", "evaluate", "clip score", "vbench", "clip drift"],
             is_output_node=True,
-            hidden=[io.Hidden.unique_id],
             inputs=[
                 sockets.ClipDrift.Input("reference", tooltip="The drift to follow."),
                 sockets.ClipDrift.Input(
@@ -78,11 +76,9 @@ class ClipDriftCompare(io.ComfyNode):
         vector = None if prompt is None else sockets.vectors_of(prompt, "prompt")
         found = compare(reference, result, vector)
         plots = comparison_report(found).unsqueeze(0)
-        show_on_node(cls, found.verdict)
         lists = (found.scores.floats(), found.frozen.floats(), found.shuffled.floats())
-        return io.NodeOutput(
-            plots, *lists, found.verdict, *lists[0], ui=ui.PreviewImage(plots, cls=cls)
-        )
+        shown = {**ui.PreviewImage(plots, cls=cls).as_dict(), "text": (found.verdict,)}
+        return io.NodeOutput(plots, *lists, found.verdict, *lists[0], ui=shown)
 
 
 NODES = [ClipDriftCompare]

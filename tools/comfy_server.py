@@ -143,10 +143,13 @@ class ComfyServer:
         """Copy a file into the input folder; return the name that loader nodes know it by."""
         return Path(shutil.copy(file, self.input_dir)).name
 
-    def queue(self, prompt: Prompt) -> str:
-        """Queue a prompt and return its id; raise NodeError where the server finds it invalid."""
+    def queue(self, prompt: Prompt, **options) -> str:
+        """Queue a prompt and return its id; raise NodeError where the server finds it invalid.
+
+        `options` go beside the prompt, such as `client_id` and `extra_data`.
+        """
         try:
-            return self._post("/prompt", {"prompt": prompt})["prompt_id"]
+            return self._post("/prompt", {"prompt": prompt, **options})["prompt_id"]
         except urllib.error.HTTPError as error:
             if error.code != 400:
                 raise
@@ -197,6 +200,10 @@ class ComfyServer:
         """The most memory that the process has held so far, in bytes (Linux only)."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) * 1024
+
+    def forget_peak_memory(self):
+        """Let `peak_memory` start anew from what the process holds now (Linux only)."""
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
 
     def log(self) -> str:
         """All that the server has printed so far, without the colours."""

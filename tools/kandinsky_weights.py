@@ -29,7 +29,9 @@ SMALL_UNET = {
 """Head width and norm groups are the official ones, so no .json is needed beside the weights."""
 
 
-def small_unet(path: Path, *, in_channels: int = 4, embed_dim: int = 1280) -> dict[str, Tensor]:
+def small_unet(
+    path: Path | None = None, *, in_channels: int = 4, embed_dim: int = 1280
+) -> dict[str, Tensor]:
     """Write a decoder's UNet of 2.5 M parameters; 9 channels in are the inpainting decoder's.
 
     Returns:
@@ -47,7 +49,7 @@ SMALL_MOVQ = {
 }
 
 
-def small_movq(path: Path, **sizes) -> dict[str, Tensor]:
+def small_movq(path: Path | None = None, **sizes) -> dict[str, Tensor]:
     """Write a MoVQ of 1.1 M parameters; sizes are `Movq`'s arguments that are to differ.
 
     Returns:
@@ -63,7 +65,7 @@ SMALL_PRIOR = {"width": 128, "heads": 2, "layers": 2, "hidden": 512}
 """Head width is the official one."""
 
 
-def small_prior(path: Path, **sizes) -> dict[str, Tensor]:
+def small_prior(path: Path | None = None, **sizes) -> dict[str, Tensor]:
     """Write a prior of 1.2 M parameters; sizes are `Prior`'s arguments that are to differ.
 
     Returns:
@@ -93,8 +95,9 @@ def randomise(model: nn.Module, seed: int = 22) -> nn.Module:
     return model
 
 
-def _save(model: nn.Module, path: Path) -> dict[str, Tensor]:
+def _save(model: nn.Module, path: Path | None) -> dict[str, Tensor]:
     weights = model.state_dict()
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    save_file(weights, path)
+    if path is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        save_file(weights, path)
     return weights

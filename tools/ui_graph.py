@@ -28,7 +28,14 @@ SIZES = {  # (width, least height) of what shows a text, a picture or a file's n
     "PrimitiveStringMultiline": (WIDE, 110),
     "ClipDriftFromVideo": (WIDE, 0),
     "ClipDriftSelectWords": (WIDE, 0),
-    "ClipDriftReport": (WIDE, 430),
+    "CLIPLoader": (WIDE, 0),
+    "Kandinsky22LoadDecoder": (WIDE, 0),
+    "Kandinsky22LoadPrior": (WIDE, 0),
+    "Kandinsky22Encode": (WIDE, 0),
+    "unCLIPCheckpointLoader": (WIDE, 0),
+    "LoadImage": (WIDE, 340),
+    "ClipDriftReport": (440, 800),
+    "ClipDriftCompare": (440, 1000),
     "EmptyLatentImage": (WIDE, 0),
     "LoadVideo": (WIDE, 340),
     "SaveVideo": (WIDTH, 330),
@@ -142,6 +149,17 @@ def _default(widget: Input) -> Any:
     return choice["key"] if widget.type == DYNAMIC_COMBO else choice
 
 
+class Space(NamedTuple):
+    """Room left free."""
+
+    width: int
+    height: int
+
+    def place(self, _x: int, _y: int) -> tuple[int, int]:
+        """Return the room that it takes."""
+        return self
+
+
 class Stack(NamedTuple):
     """Parts beside or below each other."""
 
@@ -189,10 +207,10 @@ class Graph:
         self._info = object_info
         self._nodes: list[Node] = []
 
-    def __call__(self, kind: str, model_file: dict | None = None, /, **inputs) -> Node:
-        """Add a node; a loader's `model_file` says where to get what it loads."""
+    def __call__(self, kind: str, /, *model_files: dict, **inputs) -> Node:
+        """Add a node; a loader's `model_files` say where to get what it loads."""
         node = Node(len(self._nodes) + 1, kind, self._info[kind], inputs)
-        node.models = [model_file] if model_file else []
+        node.models = list(model_files)
         self._nodes.append(node)
         return node
 

@@ -47,7 +47,7 @@ class Header:
     @property
     def dtype_counts(self) -> dict[str, int]:
         """How many numbers are stored as each type, the most frequent first."""
-        counts = Counter()
+        counts: Counter[str] = Counter()
         for name, dtype in self.dtypes.items():
             counts[dtype] += math.prod(self.shapes[name])
         return dict(counts.most_common())

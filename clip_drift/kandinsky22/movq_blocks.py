@@ -17,8 +17,9 @@ Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Single-headed attention between the cells of maps, all (B, C, h, w)."""
-    rows = (x.flatten(2).transpose(1, 2)[:, None] for x in (q, k, v))
-    return scaled_dot_product_attention(*rows)[:, 0].transpose(1, 2).unflatten(2, q.shape[2:])
+    size = q.shape[2:]
+    q, k, v = (x.flatten(2).transpose(1, 2)[:, None] for x in (q, k, v))
+    return scaled_dot_product_attention(q, k, v)[:, 0].transpose(1, 2).unflatten(2, size)
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,19 @@ class Parts:
         return self.operations.GroupNorm(self.groups, width, eps=EPS, **self.place)
 
     def norm(self, width: int) -> nn.Module:
-        return self.group_norm(width) if self.latent is None else SpatialNorm(self, width)
+        if self.latent is None:
+            return self.group_norm(width)
+        return SpatialNorm(self, width, self.latent)
 
 
 class SpatialNorm(nn.Module):
     """A group norm whose scale and shift are drawn, cell for cell, from the latent."""
 
-    def __init__(self, parts: Parts, width: int):
+    def __init__(self, parts: Parts, width: int, latent: int):
         super().__init__()
         self.norm_layer = parts.group_norm(width)
-        self.conv_y = parts.conv(parts.latent, width, 1)
-        self.conv_b = parts.conv(parts.latent, width, 1)
+        self.conv_y = parts.conv(latent, width, 1)
+        self.conv_b = parts.conv(latent, width, 1)
 
     def forward(self, x: Tensor, latent: Tensor) -> Tensor:
         # A cell's scale and shift are shared by all that it became, and never enlarged: equal, far

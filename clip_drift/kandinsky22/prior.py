@@ -73,6 +73,9 @@ def prior_config(shapes: dict[str, tuple[int, ...]], config: dict) -> dict:
 class Prior(nn.Module):
     """Predicts the clean, normalised image embedding from a noisy one, a time and a text."""
 
+    clip_mean: Tensor
+    clip_std: Tensor
+
     def __init__(
         self,
         *,
@@ -206,10 +209,19 @@ class _SelfAttention(nn.Module):
 class _FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, operations, place: dict):
         super().__init__()
-        widen = nn.ModuleDict({"proj": operations.Linear(width, hidden, **place)})
+        widen = _Widen(width, hidden, operations, place)
         # The hub numbers a dropout between the two layers.
         narrow = operations.Linear(hidden, width, **place)
-        self.net = nn.ModuleList([widen, nn.Identity(), narrow])
+        self.net = nn.Sequential(widen, nn.Identity(), narrow)
 
     def forward(self, h: Tensor) -> Tensor:
-        return self.net[2](functional.gelu(self.net[0]["proj"](h)))
+        return self.net(h)
+
+
+class _Widen(nn.Module):
+    def __init__(self, width: int, hidden: int, operations, place: dict):
+        super().__init__()
+        self.proj = operations.Linear(width, hidden, **place)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return functional.gelu(self.proj(h))

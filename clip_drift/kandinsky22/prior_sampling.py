@@ -104,8 +104,9 @@ def sample_prior(
     def noise() -> Tensor:
         return torch.randn(count, prior.embedding, generator=generator).to(device)
 
-    guided = negative is not None and cfg != 1.0
-    if guided:
+    guided = False
+    if negative is not None and cfg != 1.0:
+        guided = True
         text = TextStates(
             *(torch.cat((no.expand_as(yes), yes)) for no, yes in zip(negative, text, strict=True))
         )

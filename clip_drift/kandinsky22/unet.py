@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from ..errors import DriftError
-from .unet_blocks import Parts, Stage, activate, attention
+from .unet_blocks import DownStage, MiddleStage, Parts, UpStage, activate, attention
 
 HEAD_DIM = 64  # the official model's, as are the two below
 GROUPS = 32
@@ -80,12 +80,10 @@ class Unet(nn.Module):
         skips = [first]  # the channels of what the way up gets from the way down
         for level, width in enumerate(channels):
             widths = [(skips[-1], width), *[(width, width)] * (layers[level] - 1)]
-            resample = "downsamplers" if level < last else ""
-            self.down_blocks.append(Stage(parts, widths, heads[level], resample))
+            self.down_blocks.append(DownStage(parts, widths, heads[level], halves=level < last))
             skips += [width] * (layers[level] + (level < last))
 
-        middle = (channels[last], channels[last])
-        self.mid_block = Stage(parts, [middle] * 2, middle[0] // head_dim, "", middle=True)
+        self.mid_block = MiddleStage(parts, channels[last], channels[last] // head_dim)
 
         self.up_blocks = nn.ModuleList()
         before = channels[last]
@@ -94,8 +92,7 @@ class Unet(nn.Module):
             for _ in range(layers[level] + 1):
                 widths.append((before + skips.pop(), channels[level]))
                 before = channels[level]
-            resample = "upsamplers" if level else ""
-            self.up_blocks.append(Stage(parts, widths, heads[level], resample))
+            self.up_blocks.append(UpStage(parts, widths, heads[level], doubles=level > 0))
 
     def forward(self, x: Tensor, timesteps: Tensor, context: Tensor, **options: Any) -> Tensor:
         """The noise in x.
@@ -121,10 +118,10 @@ class Unet(nn.Module):
         x = self.conv_in(x)
         skips = [x]
         for stage in self.down_blocks:
-            x = stage.down(x, skips, *given, **options)
-        x = self.mid_block.across(x, *given, **options)
+            x = stage(x, skips, *given, **options)
+        x = self.mid_block(x, *given, **options)
         for stage in self.up_blocks:
-            x = stage.up(x, skips, *given, **options)
+            x = stage(x, skips, *given, **options)
         x = self.conv_out(activate(self.conv_norm_out(x)))
         return x[:, : self.latent_channels]
 

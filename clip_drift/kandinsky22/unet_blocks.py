@@ -130,49 +130,70 @@ class Stage(nn.Module):
 
     Args:
         widths: channels in and out, one pair a residual block.
-        heads: of an attention after each residual block (in the middle: between them), or 0.
-        resample: "downsamplers", "upsamplers" or "": the residual block that ends the stage.
+        heads: of the attentions, or 0 for none.
+        attentions: how many residual blocks, from the first, are followed by one.
     """
 
     def __init__(
-        self, parts: Parts, widths: list[tuple[int, int]], heads: int, resample: str, middle=False
+        self, parts: Parts, widths: list[tuple[int, int]], heads: int, attentions: int | None = None
     ):
         super().__init__()
+        followed = len(widths) if attentions is None else attentions
         channels = widths[-1][1]
         self.resnets = nn.ModuleList([Resnet(parts, *pair) for pair in widths])
-        if heads:
-            attentions = range(len(widths) - middle)
-            self.attentions = nn.ModuleList([Attention(parts, channels, heads) for _ in attentions])
-        if resample:
-            setattr(self, resample, nn.ModuleList([Resnet(parts, channels, channels)]))
+        self.attentions = nn.ModuleList(
+            Attention(parts, channels, heads) for _ in range(followed if heads else 0)
+        )
 
     def layer(self, index: int, x: Tensor, time: Tensor, tokens: Tensor, **options: Any) -> Tensor:
         """The residual block of that index, then its attention."""
         x = self.resnets[index](x, time)
-        if hasattr(self, "attentions") and index < len(self.attentions):
+        if index < len(self.attentions):
             x = self.attentions[index](x, tokens, **options)
         return x
 
-    def down(self, x: Tensor, skips: list[Tensor], *given: Tensor, **options: Any) -> Tensor:
-        """Every layer's result is added to `skips`."""
+
+class DownStage(Stage):
+    """On the way down: every layer's result is added to `skips`, then `halves` the size."""
+
+    def __init__(self, parts: Parts, widths: list[tuple[int, int]], heads: int, halves: bool):
+        super().__init__(parts, widths, heads)
+        channels = widths[-1][1]
+        self.downsamplers = nn.ModuleList([Resnet(parts, channels, channels)] if halves else [])
+
+    def forward(self, x: Tensor, skips: list[Tensor], *given: Tensor, **options: Any) -> Tensor:
         for index in range(len(self.resnets)):
             x = self.layer(index, x, *given, **options)
             skips.append(x)
-        if hasattr(self, "downsamplers"):
-            x = self.downsamplers[0](x, given[0], halve)
+        for resnet in self.downsamplers:
+            x = resnet(x, given[0], halve)
             skips.append(x)
         return x
 
-    def across(self, x: Tensor, *given: Tensor, **options: Any) -> Tensor:
+
+class MiddleStage(Stage):
+    """Between them: attention between two residual blocks."""
+
+    def __init__(self, parts: Parts, channels: int, heads: int):
+        super().__init__(parts, [(channels, channels)] * 2, heads, attentions=1)
+
+    def forward(self, x: Tensor, *given: Tensor, **options: Any) -> Tensor:
         for index in range(len(self.resnets)):
             x = self.layer(index, x, *given, **options)
         return x
 
-    def up(self, x: Tensor, skips: list[Tensor], *given: Tensor, **options: Any) -> Tensor:
-        """Every layer takes the last of `skips` with its input."""
+
+class UpStage(Stage):
+    """On the way up: every layer takes the last of `skips` with its input, then `doubles`."""
+
+    def __init__(self, parts: Parts, widths: list[tuple[int, int]], heads: int, doubles: bool):
+        super().__init__(parts, widths, heads)
+        channels = widths[-1][1]
+        self.upsamplers = nn.ModuleList([Resnet(parts, channels, channels)] if doubles else [])
+
+    def forward(self, x: Tensor, skips: list[Tensor], *given: Tensor, **options: Any) -> Tensor:
         for index in range(len(self.resnets)):
             x = self.layer(index, torch.cat([x, skips.pop()], dim=1), *given, **options)
-        if hasattr(self, "upsamplers"):
-            size = skips[-1].shape[-2:]
-            x = self.upsamplers[0](x, given[0], partial(double, size=size))
+        for resnet in self.upsamplers:
+            x = resnet(x, given[0], partial(double, size=skips[-1].shape[-2:]))
         return x

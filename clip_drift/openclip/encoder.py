@@ -8,13 +8,13 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import DriftError
 from ..kandinsky22.text import TextStates
 from ..preprocess import normalise
 from .architecture import Config
-from .library import quiet
+from .library import ClipModel, quiet
 from .text import build_tokenizer, encode_text
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
@@ -33,7 +33,7 @@ class OpenClipEncoder:
     """
 
     def __init__(
-        self, name: str, model: nn.Module, dtype: torch.dtype, tokenizer: Callable | None = None
+        self, name: str, model: ClipModel, dtype: torch.dtype, tokenizer: Callable | None = None
     ):
         size = model.visual.image_size
         sides = size if isinstance(size, (tuple, list)) else (size, size)

@@ -3,8 +3,12 @@
 import logging
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 from ..errors import DriftError
+
+ClipModel = Any
+"""A torch module as open_clip builds it; no stub tells what its towers have."""
 
 
 def import_open_clip() -> ModuleType:

@@ -23,13 +23,14 @@ def find_cached(
     """Where a pretrained model's weights are on this computer, without asking the internet."""
     from huggingface_hub import try_to_load_from_cache
 
+    hub_cache = None if cache_dir is None else Path(cache_dir)
     if pretrained.get("hf_hub"):
         repository, file = os.path.split(pretrained["hf_hub"])
         stem, ending = os.path.splitext(file or "open_clip_pytorch_model.bin")
         names = ["open_clip_model.safetensors"] * (not file)
         names += [f"{stem}.safetensors", f"{stem}{ending}"]
         for name in names:
-            found = try_to_load_from_cache(repository, name, cache_dir=cache_dir)
+            found = try_to_load_from_cache(repository, name, cache_dir=hub_cache)
             if isinstance(found, str):
                 return Path(found)
     if pretrained.get("url"):

@@ -5,14 +5,15 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import DriftError
 from ..kandinsky22.text import TextStates, until_end
+from .library import ClipModel
 
 
 @torch.inference_mode()
-def encode_text(model: nn.Module, tokenizer, texts: list[str], name: str) -> TextStates:
+def encode_text(model: ClipModel, tokenizer, texts: list[str], name: str) -> TextStates:
     """Run the text tower on the device where the model is.
 
     Args:
@@ -25,7 +26,7 @@ def encode_text(model: nn.Module, tokenizer, texts: list[str], name: str) -> Tex
     Raises:
         DriftError: the model has no text tower of the usual kind, or another tokenizer's.
     """
-    tower = getattr(model, "text", model)
+    tower = model.text if hasattr(model, "text") else model
     norm = getattr(tower, "ln_final", None)
     if norm is None:
         raise DriftError(

@@ -85,7 +85,8 @@ def _draw_grams(page: Page, comparison: Comparison, top: float) -> None:
         by_frame = dataclasses.replace(drift, times=torch.arange(len(drift)).double())
         frames, gram, _ = sampled_grams(by_frame)
         panels.append(GramPanel(name, colour, frames, gram))
-    draw_gram_pair(page, top, *panels, unit="frame")
+    reference, result = panels
+    draw_gram_pair(page, top, reference, result, unit="frame")
 
 
 def _draw_angles(page: Page, comparison: Comparison, top: float) -> None:

@@ -23,8 +23,8 @@ def reduce_curve(time: Tensor, value: Tensor) -> Curve:
     Args:
         time, value: (n,); NaN where there is no value.
     """
-    time, value = time.double().numpy(), value.double().numpy()
-    starts = np.linspace(0, len(value), min(len(value), POINTS), endpoint=False).astype(int)
+    moments, values = time.double().numpy(), value.double().numpy()
+    starts = np.linspace(0, len(values), min(len(values), POINTS), endpoint=False).astype(int)
 
     def mean(x: np.ndarray) -> np.ndarray:
         there = np.isfinite(x)
@@ -33,8 +33,8 @@ def reduce_curve(time: Tensor, value: Tensor) -> Curve:
         return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
     # fmin and fmax pass over NaN as well, so one black frame does not blank its whole point.
-    low, high = np.fmin.reduceat(value, starts), np.fmax.reduceat(value, starts)
-    return Curve(mean(time), low, mean(value), high)
+    low, high = np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)
+    return Curve(mean(moments), low, mean(values), high)
 
 
 def draw_curve(

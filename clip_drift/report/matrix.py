@@ -120,5 +120,5 @@ def _largest_entry(change: Tensor) -> str:
     largest = float(change[row, column])
     if not largest:
         return f"R − I, {n} × {n}  ·  R is exactly the identity"
-    largest = minus(number(largest))
-    return f"R − I, {n} × {n}  ·  largest {largest} at row {row}, column {column}"
+    said = minus(number(largest))
+    return f"R − I, {n} × {n}  ·  largest {said} at row {row}, column {column}"

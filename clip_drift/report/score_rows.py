@@ -79,8 +79,8 @@ def draw_scores(page: Page, comparison: Comparison, top: float) -> None:
     """The table with a marked axis a row; HEIGHT px high."""
     page.heading(MARGIN, top + 34, "Scores")
     for mark in MARKS:
-        look = {"ha": "right", "color": mark.colour}
-        page.text(mark.x, top + 34, f"{mark.sign} {mark.name}", fontsize=SMALL - 2, **look)
+        name = f"{mark.sign} {mark.name}"
+        page.text(mark.x, top + 34, name, ha="right", color=mark.colour, fontsize=SMALL - 2)
     y = top + 34
     for rows in (ABOVE, BELOW):
         for row in rows:
@@ -104,10 +104,15 @@ def _draw_row(page: Page, comparison: Comparison, row: Row, y: float) -> None:
         page.text(MARKS[0].x, y, "connect prompt", ha="right", color=MUTED)
         return
     for mark, value in values.items():
-        bold = "bold" if mark.field == "scores" else "normal"
-        said = _said(value, row.digits)
-        look = {"ha": "right", "color": mark.colour, "fontweight": bold}
-        page.text(mark.x, y, said, fontsize=NORMAL - 3, **look)
+        page.text(
+            mark.x,
+            y,
+            _said(value, row.digits),
+            ha="right",
+            color=mark.colour,
+            fontsize=NORMAL - 3,
+            fontweight="bold" if mark.field == "scores" else "normal",
+        )
     low = min(values.values()) if row.least is None else row.least
     high = max(values.values()) if row.most is None else row.most
     span = max(high - low, 0.05)
@@ -119,9 +124,8 @@ def _draw_row(page: Page, comparison: Comparison, row: Row, y: float) -> None:
     if low < 0 < high:
         axes.plot([0, 0], [-0.45, 0.45], color=MUTED, linewidth=2, zorder=1)
     for mark, value in values.items():
-        hollow = {"markerfacecolor": "none", "markeredgewidth": 4}
+        hollow: dict[str, object] = {"markerfacecolor": "none", "markeredgewidth": 4}
         size = {"|": 40, "x": 17, "o": 21, "D": 17}[mark.shape]
-        look = {} if mark.shape == "D" else hollow
         axes.plot(
             value,
             0,
@@ -130,7 +134,7 @@ def _draw_row(page: Page, comparison: Comparison, row: Row, y: float) -> None:
             color=mark.colour,
             zorder=3,
             clip_on=False,
-            **look,
+            **({} if mark.shape == "D" else hollow),
         )
 
 

@@ -95,7 +95,8 @@ def largest_steps(angles: Tensor, count: int) -> list[int]:
         angles: (F-1,) radians.
         count: how many at most; fewer where there is no more motion.
     """
-    apart, left, found = len(angles) / 16, angles.clone(), []
+    apart, left = len(angles) / 16, angles.clone()
+    found: list[int] = []
     place = torch.arange(len(angles))
     while len(found) < count and float(left.max()) > 0:
         found.append(int(left.argmax()))

@@ -141,12 +141,9 @@ def _orders(count: int, seed: int) -> list[Tensor]:
 
 
 def _mean(many: list[Scores]) -> Scores:
-    return Scores(
-        *(
-            None if values[0] is None else sum(values) / len(values)
-            for values in zip(*many, strict=True)
-        )
-    )
+    columns = zip(*(scores.floats() for scores in many), strict=True)
+    mean = Scores(*(sum(values) / len(values) for values in columns))
+    return mean._replace(clip_t=None) if many[0].clip_t is None else mean
 
 
 def _verdict(reference: Motion, result: Motion, scores: Scores, shuffles: list[Scores]) -> str:

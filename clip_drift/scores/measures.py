@@ -88,7 +88,8 @@ class Motion:
     @cached_property
     def pairs(self) -> Tensor:
         """(F·(F-1)/2,) the Gram matrix above its diagonal: it is symmetric."""
-        row, column = torch.triu_indices(*self.gram.shape, offset=1)
+        frames = len(self.gram)
+        row, column = torch.triu_indices(frames, frames, offset=1)
         return self.gram[row, column]
 
     @property

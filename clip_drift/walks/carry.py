@@ -18,7 +18,7 @@ def carry(x: Tensor, sequence: RotationSequence, g: Tensor) -> Tensor:
     With a centred sequence, x's part along the mean stays and the rest is carried.
     """
     base, points = sequence.about_center
-    kept = 0
+    kept: Tensor | int = 0
     if sequence.center is not None:
         axis = unit(sequence.center).to(x)
         kept = (x @ axis).unsqueeze(-1) * axis

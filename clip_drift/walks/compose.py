@@ -19,10 +19,10 @@ def compose(x: Tensor, g: Tensor, step: Callable[[int, Tensor, Tensor], Tensor])
     """
     frames = len(g)
     if len(x) == 1:
-        walked = [x[0]]
+        path = [x[0]]
         for i in range(frames - 1):
-            walked.append(step(i, walked[-1], g[i + 1]))
-        return torch.stack(walked)
+            path.append(step(i, path[-1], g[i + 1]))
+        return torch.stack(path)
     walked = x.clone()
     for i in range(frames - 1):
         walked[i + 1 :] = step(i, walked[i + 1 :], g[i + 1])
