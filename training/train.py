@@ -1,0 +1,47 @@
+"""Train Mini Kandinsky: a part, or everything in order. The same command goes on where it ended.
+
+    python training/train.py clip|movq|unet|prior|classifier|all [--steps N] [--device cpu|cuda]
+
+State, logs and pictures are kept in .run/mini/<part>/.
+"""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+import torch
+from runs import RUNS
+
+PARTS = ("classifier", "clip", "movq", "unet", "prior")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("part", choices=[*PARTS, "all"])
+    parser.add_argument("--steps", type=int, help="instead of the part's own plan")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="where the state is kept")
+    parser.add_argument(
+        "--unfinished",
+        action="store_true",
+        help="let the UNet begin with a CLIP that still learns; start it again when that is done",
+    )
+    options = parser.parse_args(arguments)
+    prepare()
+    for part in PARTS if options.part == "all" else [options.part]:
+        trainer = importlib.import_module(f"train_{part}")
+        more = {"unfinished": True} if part == "unet" and options.unfinished else {}
+        trainer.train(options.steps, options.device, options.runs, **more)
+
+
+def prepare() -> None:
+    """Make the pack's library importable as `clip_drift`."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+    from library import import_library
+
+    import_library()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The prior: the image embedding of a picture out of noise, told the picture's caption."""
+
+from pathlib import Path
+
+import torch
+from captions import write_captions
+from clip_model import build_tokenizer, trained_clip
+from pairs import make_pairs
+from prior_model import build_prior, read_texts
+from runs import RUNS, Plan, fit
+from torch import Tensor, nn
+
+PLAN = Plan("prior", steps=6000, batch=64, rate=1e-3, warmup=200, average=0.999, look=10**9)
+DROPPED = 0.1  # how often the text is empty, for guidance
+
+
+def train(steps: int | None = None, device: str = "cpu", runs: Path = RUNS) -> nn.Module:
+    from clip_drift.kandinsky22.prior_sampling import TIMES, signal_power
+
+    plan = PLAN.until(steps)
+    pairs = make_pairs(runs, device)
+    clip, tokenize = trained_clip(runs).to(device), build_tokenizer(runs)
+    powers = torch.tensor(signal_power())
+    torch.manual_seed(plan.seed)
+    prior = build_prior().to(device)
+    prior.clip_mean.copy_(pairs.embeddings.mean(0, keepdim=True))
+    prior.clip_std.copy_(pairs.embeddings.std(0, keepdim=True))
+    answers = prior.normalise(pairs.embeddings.to(device))
+
+    def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
+        seed = plan.seed_of(step)
+        generator = torch.Generator().manual_seed(seed)
+        rows = torch.randint(len(pairs), (plan.batch,), generator=generator)
+        texts = write_captions(pairs.scenes[rows], seed)
+        dropped = (torch.rand(plan.batch, generator=generator) < DROPPED).tolist()
+        texts = ["" if drop else text for drop, text in zip(dropped, texts, strict=True)]
+        text = read_texts(clip, tokenize(texts).to(device))
+        times = torch.randint(TIMES, (plan.batch,), generator=generator)
+        power = powers[times].to(device)[:, None]
+        answer = answers[rows.to(device)]
+        noise = torch.randn(answer.shape, generator=generator).to(device)
+        noisy = power.sqrt() * answer + (1 - power).sqrt() * noise
+        error = (prior(noisy, times.to(device), *text) - answer).square().mean()
+        return error, {}
+
+    return fit(plan, prior, loss_of, runs=runs)
