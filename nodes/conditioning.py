@@ -15,7 +15,8 @@ def conditioning_frames(conditioning) -> int:
     sizes = {len(tokens) for tokens, _ in conditioning} - {1}
     if not conditioning or len(sizes) > 1:
         raise DriftError(
-            f"conditioning has entries of different batches ({sorted(sizes)})."
+            f"conditioning has entries of different batches ({sorted(sizes)}): give each entry a "
+            "batch of one, or of the same number of frames."
             if sizes
             else "conditioning is empty: connect a prompt."
         )

@@ -206,6 +206,8 @@ WRONG = {
     "channels that fit nothing": (changed(conv_in__weight=(64, 5, 3, 3)), {}, "takes 5 channels"),
     "heads that do not divide": (changed(), {"attention_head_dim": 100}, "heads of 100"),
     "no number": (changed(), {"norm_num_groups": "many"}, "norm_num_groups is 'many', where"),
+    "no whole number": (changed(), {"norm_num_groups": 32.0}, "a whole number above 0 is needed"),
+    "no text": (changed(), {"norm_eps": "1e-5"}, "norm_eps is '1e-5', where a number above 0"),
 }
 
 

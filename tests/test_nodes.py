@@ -28,6 +28,24 @@ CONTRACT = {
     "ClipDriftSave": (["drift", "filename_prefix"], {"drift": "CLIP_DRIFT"}),
     "ClipDriftLoad": (["file"], {"drift": "CLIP_DRIFT"}),
     "ClipDriftReport": (["drift"], {"plots": "IMAGE"}),
+    "ClipDriftCompare": (
+        ["reference", "result", "prompt"],
+        {
+            "plots": "IMAGE",
+            "scores": "FLOATS",
+            "frozen": "FLOATS",
+            "shuffled": "FLOATS",
+            "verdict": "STRING",
+            "angle_spearman": "FLOAT",
+            "gram_correlation": "FLOAT",
+            "motion_ratio": "FLOAT",
+            "clip_f": "FLOAT",
+            "clip_t": "FLOAT",
+            "background_consistency": "FLOAT",
+            "path_length": "FLOAT",
+            "straightness": "FLOAT",
+        },
+    ),
     "ClipDriftRotation": (
         ["start", "end", "pairing", "centered"],
         {"rotation": "ROTATION", "angles": "FLOATS", "matrix": "IMAGE"},
@@ -67,6 +85,25 @@ CONTRACT = {
         },
     ),
     "ClipDriftLoopEnd": (["loop", "latent"], {"latent": "LATENT"}),
+    "Kandinsky22LoadDecoder": (
+        ["unet_name", "movq_name", "weight_dtype", "clip_x0"],
+        {"model": "MODEL", "vae": "VAE"},
+    ),
+    "Kandinsky22LoadPrior": (["prior_name"], {"prior": "KANDINSKY22_PRIOR"}),
+    "Kandinsky22Encode": (
+        [
+            "prior",
+            "clip",
+            "text",
+            "negative",
+            "seed",
+            "steps",
+            "cfg",
+            "image",
+            "image_weight",
+        ],
+        {"positive": "CONDITIONING", "negative": "CONDITIONING"},
+    ),
 }
 DEFAULTS = {
     ("ClipDriftFromVideo", "batch_size"): 16,
@@ -82,6 +119,9 @@ DEFAULTS = {
     ("ClipDriftRotateConditioning", "rotate_image"): True,
     ("ClipDriftRotateNoise", "method"): "correlate",
     ("ClipDriftLoopStart", "feedback"): 0.5,
+    ("Kandinsky22LoadDecoder", "clip_x0"): True,
+    ("Kandinsky22Encode", "steps"): 25,
+    ("Kandinsky22Encode", "cfg"): 4.0,
 }
 
 
@@ -91,7 +131,8 @@ def inputs_of(info: dict) -> dict:
 
 @pytest.fixture(scope="module")
 def ours(server) -> dict:
-    return {k: v for k, v in server.object_info().items() if k.startswith("ClipDrift")}
+    prefixes = ("ClipDrift", "Kandinsky22")
+    return {k: v for k, v in server.object_info().items() if k.startswith(prefixes)}
 
 
 @pytest.fixture(scope="module")

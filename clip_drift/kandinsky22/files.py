@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import DriftError
 
@@ -14,6 +15,7 @@ HUB_NAMES = (f"diffusion_pytorch_model{ENDING}", f"diffusion_pytorch_model.fp16{
 """The weights' names in the hub's folders, the preferred one first."""
 
 Shapes = dict[str, tuple[int, ...]]
+Number = TypeVar("Number", int, float)
 
 _LENGTH = 8  # bytes, in which a safetensors file says how long its header is
 _LONGEST = 100_000_000  # bytes of header, the format's own limit
@@ -242,6 +244,11 @@ def _encoder(shapes: Shapes) -> str | None:
     return None
 
 
+def count_numbered(shapes: Shapes, prefix: str) -> int:
+    """How many numbered modules there are behind a prefix."""
+    return len({name[len(prefix) :].split(".")[0] for name in shapes if name.startswith(prefix)})
+
+
 def config_beside(path: str | os.PathLike) -> dict:
     """The model's .json: ``config.json`` in a hub folder, else the file's own name; {} if none.
 
@@ -259,3 +266,25 @@ def config_beside(path: str | os.PathLike) -> dict:
     if not isinstance(config, dict):
         raise DriftError(f"{found.name} beside {path.name} holds no JSON object: replace it.")
     return config
+
+
+def setting(config: dict, key: str, official: Number, input_name: str) -> Number:
+    """What weights cannot tell: the .json's number, or the official one where it has none.
+
+    Args:
+        config: of :func:`config_beside`.
+        official: a whole number if only such are right.
+        input_name: the node's input that the file was chosen in.
+
+    Raises:
+        DriftError: it is not a number, not whole where it must be, or not above 0.
+    """
+    value: Number = config.get(key, official)
+    whole = isinstance(official, int)
+    kinds = int if whole else (int, float)
+    if not isinstance(value, kinds) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise DriftError(
+            f"the .json beside {input_name} says that {key} is {value!r}, where a "
+            f"{'whole ' if whole else ''}number above 0 is needed: use the model's own config.json."
+        )
+    return value

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DriftError
-from .files import Shapes
+from .files import Shapes, count_numbered, setting
 from .movq_blocks import GROUPS, Attention, Decoder, Encoder, Parts, attention
 
 
@@ -21,44 +21,34 @@ def movq_config(shapes: Shapes, config: dict) -> dict:
         DriftError: a tensor that tells a size is missing, or the sizes do not fit together.
     """
     try:
-        levels = _count(shapes, "encoder.down_blocks.{}.resnets.0.conv1.weight")
+        levels = count_numbered(shapes, "encoder.down_blocks.")
+        channels = tuple(
+            shapes[f"encoder.down_blocks.{level}.resnets.0.conv1.weight"][0]
+            for level in range(levels)
+        )
         sizes = {
             "pixel_channels": shapes["encoder.conv_in.weight"][1],
             "latent_channels": shapes["encoder.conv_out.weight"][0],
             "code_channels": shapes["quant_conv.weight"][0],
             "codes": shapes["quantize.embedding.weight"][0],
-            "channels": tuple(
-                shapes[f"encoder.down_blocks.{level}.resnets.0.conv1.weight"][0]
-                for level in range(levels)
-            ),
-            "layers": _count(shapes, "encoder.down_blocks.0.resnets.{}.conv1.weight"),
+            "channels": channels,
+            "layers": count_numbered(shapes, "encoder.down_blocks.0.resnets."),
             "attends": tuple(
                 f"encoder.down_blocks.{level}.attentions.0.to_q.weight" in shapes
                 for level in range(levels)
             ),
-            "groups": config.get("norm_num_groups", GROUPS),
         }
     except (KeyError, IndexError) as error:
         raise DriftError(
-            f"the MoVQ's file lacks the tensor {error.args[0]}: choose a complete one."
+            f"movq_name lacks the tensor {error.args[0]}: choose a complete file."
         ) from error
-    groups = sizes["groups"]
-    if not isinstance(groups, int) or groups < 1:
-        raise DriftError(f"norm_num_groups in the MoVQ's .json is {groups!r}: give a whole number.")
-    if not levels or any(width % GROUPS or width % groups for width in sizes["channels"]):
+    groups = setting(config, "norm_num_groups", GROUPS, "movq_name")
+    if not levels or any(width % GROUPS or width % groups for width in channels):
         raise DriftError(
-            f"the MoVQ's widths {list(sizes['channels'])} are not all multiples of {GROUPS} and of "
+            f"movq_name has the widths {list(channels)}, not all multiples of {GROUPS} and of "
             f"norm_num_groups {groups}: its .json belongs to another model, or the file is damaged."
         )
-    return sizes
-
-
-def _count(shapes: Shapes, name: str) -> int:
-    """How many of a numbered tensor there are."""
-    number = 0
-    while name.format(number) in shapes:
-        number += 1
-    return number
+    return {**sizes, "groups": groups}
 
 
 class Movq(nn.Module):

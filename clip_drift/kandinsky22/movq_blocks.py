@@ -74,6 +74,8 @@ def normalise(norm: nn.Module, x: Tensor, latent: Tensor | None) -> Tensor:
 
 
 class Residual(nn.Module):
+    """Two convolutions, with the input added: (B, fan_in, h, w) -> (B, fan_out, h, w)."""
+
     def __init__(self, parts: Parts, fan_in: int, fan_out: int):
         super().__init__()
         self.norm1 = parts.norm(fan_in)
@@ -115,6 +117,8 @@ class SelfAttention(nn.Module):
 
 
 class Downsample(nn.Module):
+    """Half the size; maps have even sides."""
+
     def __init__(self, parts: Parts, width: int):
         super().__init__()
         self.conv = parts.conv(width, width, stride=2)
@@ -124,6 +128,8 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
+    """Twice the size."""
+
     def __init__(self, parts: Parts, width: int):
         super().__init__()
         self.conv = parts.conv(width, width, padding=1)
@@ -177,6 +183,8 @@ class Middle(nn.Module):
 
 
 class Encoder(nn.Module):
+    """Pictures (B, fan_in, H, W) to what their latents are made of, (B, fan_out, h, w)."""
+
     def __init__(self, parts: Parts, fan_in: int, fan_out: int, channels, layers: int, attends):
         super().__init__()
         self.conv_in = parts.conv(fan_in, channels[0], padding=1)
@@ -199,6 +207,8 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
+    """(B, fan_in, h, w) to pictures (B, fan_out, H, W), each norm told the latent (B, C, h, w)."""
+
     def __init__(self, parts: Parts, fan_in: int, fan_out: int, channels, layers: int, attends):
         super().__init__()
         width = channels[-1]

@@ -42,7 +42,7 @@ def fit_colours(latent: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
     colours = avg_pool2d(pixels.movedim(-1, 1), size) * 2 - 1
     cells = torch.nan_to_num(latent.float().cpu()).movedim(1, -1).flatten(0, 2)
     cells = torch.cat([cells, torch.ones(len(cells), 1)], dim=1)
-    # This driver also solves for latents with a dead channel.
     wanted = colours.float().cpu().movedim(1, -1).flatten(0, 2)
+    # This driver also solves for latents with a dead channel.
     solution = torch.linalg.lstsq(cells, wanted, driver="gelsd").solution
     return solution[:-1], solution[-1]

@@ -5,13 +5,14 @@ time, the noisy embedding, and one learned token under which the prediction is r
 """
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import DriftError
+from .attention import HeadsAttention, torch_attention
+from .files import Shapes, count_numbered, setting
 
 OWN_TOKENS = 4
 HEAD_WIDTH = 64
@@ -20,17 +21,8 @@ HEAD_WIDTH = 64
 MASKED = -10000.0
 """Added to what must not be attended to: exactly nothing after the softmax, finite in fp16."""
 
-Attention = Callable[..., Tensor]
 
-
-def torch_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None) -> Tensor:
-    """Attention by torch: (B, T, width) each, and what is added to the scores, (B, 1, T, T)."""
-    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
-    out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    return out.transpose(1, 2).flatten(2)
-
-
-def prior_config(shapes: dict[str, tuple[int, ...]], config: dict) -> dict:
+def prior_config(shapes: Shapes, config: dict) -> dict:
     """The arguments that build the :class:`Prior` of a weight file.
 
     Args:
@@ -44,7 +36,7 @@ def prior_config(shapes: dict[str, tuple[int, ...]], config: dict) -> dict:
         width, embedding = shapes["proj_in.weight"]
         sizes = {
             "width": width,
-            "layers": sum(name.endswith(".norm1.weight") for name in shapes),
+            "layers": count_numbered(shapes, "transformer_blocks."),
             "hidden": shapes["transformer_blocks.0.ff.net.0.proj.weight"][0],
             "embedding": embedding,
             "text_width": shapes["encoder_hidden_states_proj.weight"][1],
@@ -56,12 +48,7 @@ def prior_config(shapes: dict[str, tuple[int, ...]], config: dict) -> dict:
             f"prior_name is not a whole Kandinsky 2.2 prior ({error} is missing or of another "
             "shape): use prior/diffusion_pytorch_model.safetensors of kandinsky-2-2-prior."
         ) from error
-    head_width = config.get("attention_head_dim", HEAD_WIDTH)
-    if not isinstance(head_width, int) or head_width < 1:
-        raise DriftError(
-            f"the .json beside prior_name says attention_head_dim is {head_width!r}, which is no "
-            "whole number: use the model's own config.json."
-        )
+    head_width = setting(config, "attention_head_dim", HEAD_WIDTH, "prior_name")
     if width % head_width:
         raise DriftError(
             f"prior_name is a prior of width {width} and has no heads of {head_width}: put the "
@@ -71,7 +58,16 @@ def prior_config(shapes: dict[str, tuple[int, ...]], config: dict) -> dict:
 
 
 class Prior(nn.Module):
-    """Predicts the clean, normalised image embedding from a noisy one, a time and a text."""
+    """Predicts the clean, normalised image embedding from a noisy one, a time and a text.
+
+    Args:
+        width, heads, layers, hidden: of the transformer; hidden is that of its feed-forward layers.
+        embedding: width of the image embedding.
+        text_width, pooled_width: of the text's hidden states and of its pooled vector.
+        text_length: the text's tokens.
+        dtype, device, operations: as in ComfyUI's own models.
+        attention: see `HeadsAttention`; takes `mask`.
+    """
 
     clip_mean: Tensor
     clip_std: Tensor
@@ -90,7 +86,7 @@ class Prior(nn.Module):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
         operations=nn,
-        attention: Attention = torch_attention,
+        attention: HeadsAttention = torch_attention,
     ):
         super().__init__()
         place = {"dtype": dtype, "device": device}
@@ -192,7 +188,7 @@ class _Block(nn.Module):
 
 
 class _SelfAttention(nn.Module):
-    def __init__(self, width: int, heads: int, attention: Attention, operations, place: dict):
+    def __init__(self, width: int, heads: int, attention: HeadsAttention, operations, place: dict):
         super().__init__()
         self.heads = heads
         self.attention = attention

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from ..errors import DriftError
-from .unet_blocks import DownStage, MiddleStage, Parts, UpStage, activate, attention
+from .attention import HeadsAttention, torch_attention
+from .files import Shapes, count_numbered, setting
+from .unet_blocks import DownStage, MiddleStage, Parts, UpStage, activate
 
 HEAD_DIM = 64  # the official model's, as are the two below
 GROUPS = 32
@@ -33,7 +35,7 @@ class Unet(nn.Module):
         head_dim: width of an attention head.
         groups, eps: of the group norms.
         dtype, device, operations: as in ComfyUI's own models.
-        attention: (q, k, v, heads, **options) -> out, all (B, T, C).
+        attention: see `HeadsAttention`.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Unet(nn.Module):
         dtype: torch.dtype | None = None,
         device: torch.device | None = None,
         operations: Any = torch.nn,
-        attention: Any = attention,
+        attention: HeadsAttention = torch_attention,
     ):
         super().__init__()
         self.dtype = dtype
@@ -168,7 +170,7 @@ class ImageTokens(nn.Module):
         return self.norm(self.image_embeds(embedding).unflatten(-1, (self.tokens, -1)))
 
 
-def unet_config(shapes: dict[str, tuple[int, ...]], config: dict) -> dict[str, Any]:
+def unet_config(shapes: Shapes, config: dict) -> dict[str, Any]:
     """Unet's arguments, from the weights.
 
     Args:
@@ -176,16 +178,16 @@ def unet_config(shapes: dict[str, tuple[int, ...]], config: dict) -> dict[str, A
         config: the .json beside it, or {}: what weights cannot tell (head width, norm groups).
 
     Raises:
-        DriftError: these are not the weights of such a UNet.
+        DriftError: these are not the weights of such a UNet, or the .json does not fit them.
     """
     try:
         in_channels = shapes["conv_in.weight"][1]
-        levels = _count(shapes, "down_blocks.")
+        levels = count_numbered(shapes, "down_blocks.")
         channels, layers, attends = [], [], []
         for level in range(levels):
             name = f"down_blocks.{level}."
             channels.append(shapes[f"{name}resnets.0.conv1.weight"][0])
-            layers.append(_count(shapes, f"{name}resnets."))
+            layers.append(count_numbered(shapes, f"{name}resnets."))
             attends.append(f"{name}attentions.0.to_q.weight" in shapes)
         token_dim = shapes["encoder_hid_proj.norm.weight"][0]
         token_sum, embed_dim = shapes["encoder_hid_proj.image_embeds.weight"]
@@ -207,17 +209,12 @@ def unet_config(shapes: dict[str, tuple[int, ...]], config: dict) -> dict[str, A
         "embed_dim": embed_dim,
         "tokens": token_sum // token_dim,
         "token_dim": token_dim,
-        "head_dim": _whole(config, "attention_head_dim", HEAD_DIM),
-        "groups": _whole(config, "norm_num_groups", GROUPS),
-        "eps": float(config.get("norm_eps", EPS)),
+        "head_dim": setting(config, "attention_head_dim", HEAD_DIM, "unet_name"),
+        "groups": setting(config, "norm_num_groups", GROUPS, "unet_name"),
+        "eps": setting(config, "norm_eps", EPS, "unet_name"),
     }
     _check_divisions(found)
     return found
-
-
-def _count(shapes: dict[str, tuple[int, ...]], prefix: str) -> int:
-    """How many numbered modules there are behind a prefix."""
-    return len({name[len(prefix) :].split(".")[0] for name in shapes if name.startswith(prefix)})
 
 
 def _latent_channels(in_channels: int, out_channels: int) -> int:
@@ -230,16 +227,6 @@ def _latent_channels(in_channels: int, out_channels: int) -> int:
         f"unet_name takes {in_channels} channels and gives {out_channels}: that is neither the "
         "text-to-image decoder of Kandinsky 2.2 (4 and 8) nor the inpainting one (9 and 8)."
     )
-
-
-def _whole(config: dict, key: str, official: int) -> int:
-    value = config.get(key, official)
-    if not isinstance(value, int) or value < 1:
-        raise DriftError(
-            f"the .json beside unet_name says that {key} is {value!r}, where one whole number is "
-            "needed: use the model's own config.json."
-        )
-    return value
 
 
 def _check_divisions(found: dict[str, Any]) -> None:

@@ -9,13 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, scaled_dot_product_attention, silu
+from torch.nn.functional import avg_pool2d, interpolate, silu
 
-
-def attention(q: Tensor, k: Tensor, v: Tensor, heads: int, **unused: Any) -> Tensor:
-    """Multi-head attention, (B, T, C) in and out."""
-    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
-    return scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+from .attention import HeadsAttention
 
 
 @dataclass
@@ -28,7 +24,7 @@ class Parts:
         groups, eps: of the group norms.
         dtype, device: of the weights.
         operations: where Conv2d, Linear, GroupNorm and LayerNorm come from.
-        attention: (q, k, v, heads, **options) -> (B, T, C).
+        attention: see `HeadsAttention`.
     """
 
     time: int
@@ -38,7 +34,7 @@ class Parts:
     dtype: torch.dtype | None
     device: torch.device | None
     operations: Any
-    attention: Callable[..., Tensor]
+    attention: HeadsAttention
 
     def linear(self, inputs: int, outputs: int) -> nn.Module:
         return self.operations.Linear(inputs, outputs, dtype=self.dtype, device=self.device)

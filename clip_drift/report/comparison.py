@@ -9,17 +9,16 @@ import torch
 from torch import Tensor
 
 from ..scores.compare import Comparison
-from .curve import draw_curve, reduce_curve
+from .curve import DASHED, draw_curve, reduce_curve
 from .grams import GramPanel, draw_gram_pair, midpoints
 from .page import CLIP_COLOUR, LEFT, MARGIN, MUTED, NORMAL, RIGHT, TEXT, WIDTH, Page, style
 from .score_rows import HEIGHT, draw_scores
 from .statistics import sampled_grams
 from .strip import SIDE, draw_frames, strip_cells
-from .text import number, seconds
+from .text import number, seconds, tick
 from .timeline import time_axes
 
 REFERENCE_COLOUR, RESULT_COLOUR = TEXT, CLIP_COLOUR
-REFERENCE_LINE = (0, (2.2, 1.2))
 
 
 def comparison_report(comparison: Comparison) -> Tensor:
@@ -99,11 +98,11 @@ def _draw_angles(page: Page, comparison: Comparison, top: float) -> None:
     page.heading(LEFT, top + 34, "Step angle", ("rad a step", MUTED), *words)
     middle = midpoints(frames)
     angles = theirs.step_angles(), ours.step_angles()
-    draw_curve(axes, reduce_curve(middle, angles[0]), REFERENCE_COLOUR, 1.0, REFERENCE_LINE)
+    draw_curve(axes, reduce_curve(middle, angles[0]), REFERENCE_COLOUR, 1.0, DASHED)
     draw_curve(axes, reduce_curve(middle, angles[1]), RESULT_COLOUR)
     peak = max(float(a.max()) for a in angles)
     axes.set_ylim(-0.04 * peak if peak else -0.04, 1.12 * peak or 1)
     axes.locator_params(axis="y", nbins=4)
-    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:.3g}")
+    axes.yaxis.set_major_formatter(tick)
     paths = " and ".join(number(drift.path_length()) for drift in (theirs, ours))
     page.text(RIGHT, top + 34, f"path {paths} rad", ha="right")

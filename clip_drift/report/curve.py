@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 POINTS = 600  # more steps than this are drawn as a mean and a band from least to most
+DASHED = (0, (2.2, 1.2))  # of one of two curves, so that colour is not all that tells them apart
 
 
 class Curve(NamedTuple):

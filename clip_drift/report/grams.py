@@ -67,7 +67,7 @@ def midpoints(times: Tensor) -> Tensor:
 
 
 def _draw_gram(axes, times: Tensor, gram: Tensor, low: float):
-    """One Gram matrix over seconds; returns what a colour bar needs.
+    """One Gram matrix over its times; returns what a colour bar needs.
 
     Args:
         low: cosine at which the colour scale begins.
@@ -80,7 +80,7 @@ def _draw_gram(axes, times: Tensor, gram: Tensor, low: float):
     axes.set_facecolor(BLACK_COLOUR)
     axes.invert_yaxis()
     axes.locator_params(nbins=5)
-    # The outer cells reach beyond the first and last frame, where there are no seconds.
+    # The outer cells reach beyond the first and last frame, where the clip is not.
     ticks = [t for t in axes.get_xticks() if times[0] <= t <= times[-1]]
     axes.set_xticks(ticks)
     axes.set_yticks(ticks)

@@ -5,7 +5,7 @@ from torch import Tensor
 from ..drift import Drift
 from .grams import GramPanel, draw_gram_pair
 from .page import CLIP_COLOUR, LEFT, MARGIN, MUTED, NORMAL, PIXEL_COLOUR, RIGHT, WIDTH, Page, style
-from .path import draw_path
+from .path import SIDE, draw_path
 from .statistics import largest_steps, sampled_grams
 from .steps import draw_steps
 from .strip import draw_changes, draw_frames, strip_cells
@@ -44,7 +44,7 @@ def drift_report(drift: Drift) -> Tensor:
         marked = largest_steps(drift.step_angles(), MARKED)
         draw_angles(page, drift, top + 1140, marked)
         draw_path(page, drift, LEFT, top + 1500)
-        draw_steps(page, drift, LEFT + 590 + 70, top + 1500, marked)
+        draw_steps(page, drift, LEFT + SIDE + 70, top + 1500, marked)
         return page.render()
 
 

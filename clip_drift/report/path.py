@@ -3,9 +3,9 @@
 import numpy as np
 
 from ..drift import Drift
-from .page import MUTED, TEXT, Page
+from .page import MUTED, PANEL, TEXT, Page
 from .statistics import principal_path
-from .text import NO_MOTION
+from .text import NO_MOTION, percent, tick
 
 SIDE = 590  # px
 # Time: from plasma's violet to its yellow; its darkest part would drown in the ground.
@@ -23,7 +23,7 @@ def draw_path(page: Page, drift: Drift, left: float, top: float) -> None:
         page.heading(left, top + 34, "Path")
         page.notice(left, top + 50, SIDE, SIDE, NO_MOTION)
         return
-    share = f"{float(path.share.sum()):.0%}".replace("%", " %")
+    share = percent(float(path.share.sum()))
     page.heading(left, top + 34, "Path", (f"{share} of the variance", MUTED))
     axes = page.axes(left, top + 50, SIDE, SIDE)
     axes.grid(True)
@@ -49,12 +49,12 @@ def draw_path(page: Page, drift: Drift, left: float, top: float) -> None:
     axes.set_ylim(middle[1] - reach, middle[1] + reach)
     axes.locator_params(nbins=4)
     for axis, name, part in zip((axes.xaxis, axes.yaxis), ("1st", "2nd"), path.share, strict=True):
-        axis.set_major_formatter(lambda value, _position: f"{value:.3g}".replace("-", "−"))
-        axis.set_label_text(f"{name} direction, {float(part):.0%}".replace("%", " %"))
+        axis.set_major_formatter(tick)
+        axis.set_label_text(f"{name} direction, {percent(float(part))}")
 
 
 def _mark(axes, point, name: str, marker: str, above: float) -> None:
-    axes.plot(*point, marker=marker, markersize=19, color=TEXT, zorder=4, markeredgecolor="#141517")
+    axes.plot(*point, marker=marker, markersize=19, color=TEXT, zorder=4, markeredgecolor=PANEL)
     look = {
         "xytext": (0, above),
         "textcoords": "offset pixels",

@@ -1,5 +1,6 @@
 """The frames on both sides of the largest steps."""
 
+import numpy as np
 from torch import Tensor
 
 from ..drift import Drift
@@ -39,7 +40,7 @@ def draw_steps(page: Page, drift: Drift, left: float, top: float, marked: list[i
         page.text(x, y + 112, f"{number(float(angles[step]))} rad", color=MUTED)
 
 
-def _pair(thumbnails: Tensor, step: int):
+def _pair(thumbnails: Tensor, step: int) -> list[np.ndarray]:
     """Two (h, w, 3) float32 arrays that fit into a square."""
     h, w = thumbnails.shape[1:3]
     scale = SIDE / max(h, w)

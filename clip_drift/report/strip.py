@@ -73,7 +73,7 @@ def changes(pictures: Tensor) -> Tensor:
 
 def draw_frames(page: Page, left: float, top: float, thumbnails: Tensor, cells: Cells) -> None:
     """The frames of a strip."""
-    page.picture(left, top, _strip(resized(thumbnails[cells.frames], *cells[:1:-1]), cells))
+    page.picture(left, top, _strip(_pictures(thumbnails, cells), cells))
 
 
 def draw_changes(page: Page, left: float, top: float, thumbnails: Tensor, cells: Cells) -> None:
@@ -85,7 +85,7 @@ def draw_changes(page: Page, left: float, top: float, thumbnails: Tensor, cells:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    change = changes(resized(thumbnails[cells.frames], *cells[:1:-1]))
+    change = changes(_pictures(thumbnails, cells))
     # A few pixels of an edge must not turn all else grey.
     size = change.abs().flatten()
     scale = float(size[:: max(1, len(size) // 100_000)].quantile(0.995)) or float(size.max())
@@ -102,6 +102,11 @@ def draw_changes(page: Page, left: float, top: float, thumbnails: Tensor, cells:
         page.text(*middle, "change", ha="center", color=MUTED)
     said = "Change of brightness (of 255): subtract it, and the frame on its left remains"
     page.text(left, top + cells.height + 36, said, page.width - left - MARGIN, color=MUTED)
+
+
+def _pictures(thumbnails: Tensor, cells: Cells) -> Tensor:
+    """(n, h, w, 3) float32 in 0..1: the frames of a strip in their size."""
+    return resized(thumbnails[cells.frames], cells.height, cells.width)
 
 
 def _strip(pictures: Tensor, cells: Cells) -> np.ndarray:

@@ -23,6 +23,15 @@ def minus(text: str) -> str:
     return text.replace("-", "−")
 
 
+def percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %")
+
+
+def tick(value: float, _position: int) -> str:
+    """Tick labels of three digits at most."""
+    return minus(f"{value:.3g}")
+
+
 def cosine_range(cosines: Tensor) -> str:
     """Least and most of cosines, with the digits that tell the least from 1."""
     finite = cosines[cosines.isfinite()]

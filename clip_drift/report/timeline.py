@@ -5,13 +5,11 @@ from torch import Tensor
 
 from ..drift import Drift
 from ..scores.correlation import pearson, spearman
-from .curve import Curve, draw_curve, reduce_curve
+from .curve import DASHED, Curve, draw_curve, reduce_curve
 from .grams import midpoints
 from .page import CLIP_COLOUR, LEFT, MUTED, PIXEL_COLOUR, RIGHT, TEXT, Page
 from .statistics import neighbour_similarity
-from .text import cosine_tick, minus, number
-
-PIXEL_LINE = (0, (2.2, 1.2))  # dashed, so that colour is not all that tells the two apart
+from .text import cosine_tick, minus, number, tick
 
 
 def time_axes(page: Page, times: Tensor, top: float, height: float):
@@ -38,7 +36,7 @@ def draw_neighbours(page: Page, drift: Drift, top: float) -> None:
         other = axes.twinx()
         # Wider, so that it shows on both sides of CLIP's line where the two coincide.
         curve = reduce_curve(midpoints(drift.times), pixels)
-        _draw_cosines(other, curve, PIXEL_COLOUR, 1.6, PIXEL_LINE)
+        _draw_cosines(other, curve, PIXEL_COLOUR, 1.6, DASHED)
         # twinx draws over its host; CLIP, the subject, belongs on top.
         axes.set_zorder(other.get_zorder() + 1)
         axes.patch.set_visible(False)
@@ -88,7 +86,7 @@ def draw_angles(page: Page, drift: Drift, top: float, marked: list[int]) -> None
     peak = float(angles.max())
     axes.set_ylim(0, 1.35 * peak or 1)
     axes.locator_params(axis="y", nbins=4)
-    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:.3g}")
+    axes.yaxis.set_major_formatter(tick)
     if peak == 0:
         axes.set_yticks([0])
     for letter, step in zip("ABC", marked, strict=False):
