@@ -376,7 +376,7 @@ def test_a_preview_has_the_pictures_colours(parts, trained):
     latent = trained.encode(pixels)
     assert (trained.decode(latent) - pixels).abs().mean() < 0.15  # it did learn something
     cells = colours.repeat_interleave(4, 0).repeat_interleave(4, 1)
-    shown = previewed(latent, parts[1].kandinsky_latent_format(trained))
+    shown = previewed(latent, parts[1].Kandinsky22Latent(trained))
     other = previewed(latent, comfy.latent_formats.SD15())
     error, wrong = ((image - cells).abs().mean() for image in (shown, other))
     chance = (cells - cells.mean((0, 1))).abs().mean()
@@ -390,7 +390,7 @@ def test_the_fit_is_made_once_and_lets_the_vae_go(parts, vae, monkeypatch):
     calls = []
     encode = comfy.sd.VAE.encode
     monkeypatch.setattr(comfy.sd.VAE, "encode", lambda *a: calls.append(a) or encode(*a))
-    latent_format = parts[1].kandinsky_latent_format(vae)
+    latent_format = parts[1].Kandinsky22Latent(vae)
     assert not calls  # nobody has asked for a preview
     assert torch.tensor(latent_format.latent_rgb_factors).shape == (4, 3)
     assert torch.tensor(latent_format.latent_rgb_factors_bias).shape == (3,)

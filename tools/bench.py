@@ -1,6 +1,6 @@
 """The benchmark: ratios, each measured side by side in one run, beside what they should be.
 
-python tools/bench.py --json FILE [--only method video render]
+python tools/bench.py --json FILE [--only method video render kandinsky] [--full-size]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from library import import_library
 
-PARTS = ("method", "video", "render")
+PARTS = ("method", "video", "render", "kandinsky")
 
 # name → (the limit, whether it is the most or the least)
 TARGETS = {
@@ -26,6 +26,8 @@ TARGETS = {
     "overlap_over_slower": (1.15, "most"),
     "memory_long_over_short": (1.05, "most"),
     "nodes_share": (0.01, "most"),
+    **{f"{job}_time": (1.05, "most") for job in ("unet", "encode", "decode", "prior")},
+    **{f"{job}_memory": (1.0, "most") for job in ("unet", "encode", "decode", "prior")},
 }
 
 
@@ -43,12 +45,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, required=True, help="file for the figures")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some parts only")
+    parser.add_argument(
+        "--full-size", action="store_true", help="Kandinsky 2.2 of 1.25 billion parameters, 14 GB"
+    )
     options = parser.parse_args()
     import_library()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     results = {}
     for part in options.only:
-        figures = importlib.import_module(f"bench_{part}").measure()
+        settings = {"full_size": options.full_size} if part == "kandinsky" else {}
+        figures = importlib.import_module(f"bench_{part}").measure(**settings)
         results |= figures
         print(f"\n{part}")
         print("\n".join(row(name, value) for name, value in figures.items()), flush=True)

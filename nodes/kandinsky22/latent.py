@@ -38,8 +38,3 @@ class Kandinsky22Latent(comfy.latent_formats.LatentFormat):
             self._colours = factors.tolist(), bias.tolist()
             self._vae = None  # else the model would keep it in memory
         return self._colours
-
-
-def kandinsky_latent_format(vae: comfy.sd.VAE) -> Kandinsky22Latent:
-    """The latent format of a model that is sampled for this MoVQ; `load_movq` gives the VAE."""
-    return Kandinsky22Latent(vae)

@@ -15,16 +15,10 @@ from comfy.ldm.modules.attention import attention_pytorch, optimized_attention
 from torch import Tensor
 
 from ...clip_drift.errors import DriftError
-from ...clip_drift.kandinsky22.files import (
-    config_beside,
-    read_header,
-    require_kind,
-    require_tensors,
-)
 from ...clip_drift.kandinsky22.unet import Unet, unet_config
-from .latent import kandinsky_latent_format
+from .latent import Kandinsky22Latent
 from .lora import diffusers_lora_keys, teach_core
-from .weights import can_assign
+from .weights import can_assign, checked_sizes
 
 WEIGHT_DTYPES = {
     "default": {},
@@ -41,12 +35,7 @@ def decoder_config(path: str | os.PathLike) -> dict:
     Raises:
         DriftError: the file is something else.
     """
-    header = read_header(path)
-    require_kind(header, "decoder", "unet_name")
-    config = unet_config(header.shapes, config_beside(path))
-    plan = Unet(**config, device="meta").state_dict()
-    require_tensors(header, {name: tensor.shape for name, tensor in plan.items()}, "unet_name")
-    return config
+    return checked_sizes(path, "decoder", "unet_name", Unet, unet_config)[1]
 
 
 def load_decoder(
@@ -74,7 +63,7 @@ def load_decoder(
             f"{vae.latent_channels}: choose the two that were trained together."
         )
     config = Kandinsky22Config(sizes)
-    config.latent_format = kandinsky_latent_format(vae)
+    config.latent_format = Kandinsky22Latent(vae)
 
     management = comfy.model_management
     weights = comfy.utils.load_torch_file(str(path))
@@ -141,6 +130,10 @@ class Kandinsky22Config(comfy.supported_models_base.BASE):
         "linear_end": 0.012,
     }
     memory_usage_factor = 1.0
+
+    def process_unet_state_dict_for_saving(self, state_dict: dict) -> dict:
+        """Save under the hub's names, not with core's prefix: so the loader takes the file."""
+        return state_dict
 
 
 class Kandinsky22(comfy.model_base.BaseModel):

@@ -11,16 +11,10 @@ from comfy.model_patcher import CoreModelPatcher
 from torch import Tensor
 
 from ...clip_drift.errors import DriftError
-from ...clip_drift.kandinsky22.files import (
-    config_beside,
-    read_header,
-    require_kind,
-    require_tensors,
-)
 from ...clip_drift.kandinsky22.prior import Prior, prior_config
 from ...clip_drift.kandinsky22.prior_sampling import sample_prior
 from ...clip_drift.kandinsky22.text import TextStates
-from .weights import can_assign
+from .weights import can_assign, checked_sizes
 
 
 class ManagedPrior:
@@ -84,15 +78,10 @@ def load_prior(path: str | os.PathLike) -> ManagedPrior:
     Raises:
         DriftError: the file is no prior, or not a whole one; before its weights are read.
     """
-    header = read_header(path)
-    require_kind(header, "prior", "prior_name")
-    config = prior_config(header.shapes, config_beside(path))
-    expected = Prior(**config, device="meta").state_dict()
-    require_tensors(header, {name: t.shape for name, t in expected.items()}, "prior_name")
+    header, config = checked_sizes(path, "prior", "prior_name", Prior, prior_config)
 
     management = comfy.model_management
     weights = comfy.utils.load_torch_file(str(path), safe_load=True)
-    weights = {name: weights[name] for name in expected}
     load_device, offload_device = management.get_torch_device(), management.unet_offload_device()
     dtype = management.unet_dtype(
         model_params=header.parameters, weight_dtype=comfy.utils.weight_dtype(weights)
@@ -102,6 +91,8 @@ def load_prior(path: str | os.PathLike) -> ManagedPrior:
     prior = Prior(**config, dtype=dtype, device=offload_device, operations=operations).train(False)
     patcher = CoreModelPatcher(prior, load_device=load_device, offload_device=offload_device)
     patcher.set_model_compute_dtype(cast or dtype)
-    prior.load_state_dict(weights, assign=can_assign(patcher, weights, dtype))
+    # Not strict: what else a file may hold is of no use, and what it must hold has been checked.
+    assign = can_assign(patcher, weights, dtype)
+    prior.load_state_dict(weights, strict=False, assign=assign)
     prior.requires_grad_(False)
     return ManagedPrior(patcher, cast or dtype)

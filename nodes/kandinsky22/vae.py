@@ -10,16 +10,9 @@ from comfy.ldm.modules.diffusionmodules.model import vae_attention
 from comfy.model_management import archive_model_dtypes, dtype_size, vae_offload_device
 from comfy.model_patcher import CoreModelPatcher, ModelPatcher
 
-from ...clip_drift.kandinsky22.files import (
-    config_beside,
-    read_header,
-    require_kind,
-    require_tensors,
-)
 from ...clip_drift.kandinsky22.movq import Movq, movq_config
-from .weights import can_assign
+from .weights import can_assign, checked_sizes
 
-INPUT = "movq_name"
 # Elements a picture's pixel that core allows its own VAE of the same widths, and that width.
 ENCODE_ELEMENTS, DECODE_ELEMENTS, WIDTH = 1767, 2178, 256
 
@@ -34,11 +27,7 @@ def load_movq(path: str | os.PathLike, disable_dynamic: bool = False) -> comfy.s
     Raises:
         DriftError: the file is something else or damaged; before any weights are read.
     """
-    header = read_header(path)
-    require_kind(header, "movq", INPUT)
-    config = movq_config(header.shapes, config_beside(path))
-    plan = Movq(**config, device="meta").state_dict()
-    require_tensors(header, {name: tensor.shape for name, tensor in plan.items()}, INPUT)
+    _, config = checked_sizes(path, "movq", "movq_name", Movq, movq_config)
 
     # Core's VAE recognises its own models only. That of pixels is the least of them: it has every
     # attribute that a VAE is asked for, whatever core's version, and the MoVQ takes its place.
