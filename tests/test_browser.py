@@ -20,13 +20,13 @@ import pytest
 from browser import FrontEnd, chromium
 from clips import sample_clip
 from comfy_server import BASE_DIR, RUN_DIR, ComfyServer
+from PIL import Image
+from workflows.models import STAND_INS
 
 REPO = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((REPO / "example_workflows").glob("*.json"))
 SCREENSHOTS = RUN_DIR / "screenshots"
-WEIGHTS = {"checkpoints": "random_sd15", "clip_vision": "random_vit_l"}
-"""What stands in for the models that the workflows name, by folder."""
-FRAMES = 3
+FRAMES = 4
 SMALL = {
     ("ClipDriftFromVideo", "max_frames"): FRAMES,
     ("ClipDriftShape", "frames"): FRAMES,
@@ -34,6 +34,7 @@ SMALL = {
     ("EmptyLatentImage", "height"): 64,
     ("BasicScheduler", "steps"): 1,
     ("KSampler", "steps"): 1,
+    ("Kandinsky22Encode", "steps"): 1,
 }
 """What makes a workflow short enough for a test, turned on its widgets."""
 TYPES = [
@@ -53,20 +54,18 @@ if not browser.find_chromium() and os.environ.get("CLIP_DRIFT_BROWSER") != "requ
 @pytest.fixture(scope="module")
 def studio(models_dir, tmp_path_factory):
     """A server that has a clip and models under the very names that the workflows ask for."""
-    folder = tmp_path_factory.mktemp("studio")
+    folder, paths = tmp_path_factory.mktemp("studio"), {}
     for workflow in WORKFLOWS:
         for node in json.loads(workflow.read_text(encoding="utf-8"))["nodes"]:
             for model in node.get("properties", {}).get("models", []):
-                link = folder / "models" / model["directory"] / model["name"]
-                link.parent.mkdir(parents=True, exist_ok=True)
-                weights = (
-                    models_dir / model["directory"] / f"{WEIGHTS[model['directory']]}.safetensors"
-                )
-                if not link.exists():
-                    link.symlink_to(weights)
-    paths = {kind: folder / "models" / kind for kind in WEIGHTS}
+                kind, name = model["directory"], model["name"]
+                paths[kind] = folder / "models" / kind
+                paths[kind].mkdir(parents=True, exist_ok=True)
+                if not (paths[kind] / name).exists():
+                    (paths[kind] / name).symlink_to(models_dir / kind / STAND_INS[name])
     with ComfyServer(folder, base_dir=BASE_DIR, model_paths=paths) as running:
         sample_clip(running.input_dir / "video.mp4", seconds=1.0, fps=8.0)
+        Image.radial_gradient("L").convert("RGB").save(running.input_dir / "example.png")
         yield running
 
 
@@ -92,7 +91,7 @@ def front(shared):
 
 
 def workflow(start: str) -> dict:
-    (file,) = (file for file in WORKFLOWS if file.name.startswith(start))
+    (file,) = (file for file in WORKFLOWS if file.name.startswith(f"{start}-"))
     return json.loads(file.read_text(encoding="utf-8"))
 
 

@@ -2,82 +2,52 @@
 
     python tools/build_thumbnails.py [FOLDER]
 
-Everything in them is computed: a real server reads the sample clip's drift, and the pack's library
-walks prompts and noise along it. The encoder has random weights (see weights.py), so the drift is
-that of the clip's picture, not of its meaning; no picture of an image model is shown.
+Everything in them is computed: a real server reads the sample clip's drift and runs workflows, and
+the pack's library walks prompts and noise along it. All models have random weights (see
+weights.py): the drift is that of the clip's picture, not of its meaning, and what is drawn is
+texture.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import torch
-import weights
-from clips import rolling_ball, sample_clip
-from comfy_server import BASE_DIR, REPO, ComfyServer
+from clips import rolling_ball
+from comfy_server import REPO
+from library import import_library
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.patheffects import withStroke
 from PIL import Image
+from thumbnail_runs import CLIP_FPS, FPS, FRAMES, Runs, run_all
 
 FOLDER = REPO / "example_workflows"
 SIDE, QUALITY = 600, 90
-FRAMES, FPS, CLIP_FPS, SEED = 16, 8, 24, 7901
+SEED, LARGEST = 7901, 60_000
 TILE = 139
 GROUND, TEXT, MUTED, CLIP, PIXELS = "#1d1e21", "#f2f2f2", "#8a8f98", "#E69F00", "#56B4E9"
 SHOWN = (0, 5, 10, 15)
 """The frames in a film strip."""
 
 
-def import_library():
-    """Make `import clip_drift` work; with the repository on sys.path, `nodes` is not ComfyUI's."""
-    folder = REPO / "clip_drift"
-    spec = importlib.util.spec_from_file_location(
-        folder.name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    sys.modules[folder.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[folder.name])
-
-
-def read_drift():
-    """The sample clip's drift, as the nodes read it on a real server."""
-    from clip_drift.files import load_drift
-
-    weights.ensure(BASE_DIR / "models", "vit_l")
-    with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
-        name = server.upload(sample_clip(Path(folder) / "clip.mp4", FRAMES / FPS, CLIP_FPS))
-        encoder = {"clip_name": "random_vit_l.safetensors"}
-        reading = {"frames": ["1", 0], "encoder": ["2", 0], "sample_fps": FPS, "crop": "stretch"}
-        server.run({
-            "1": {"class_type": "LoadVideo", "inputs": {"file": name}},
-            "2": {"class_type": "CLIPVisionLoader", "inputs": encoder},
-            "3": {"class_type": "ClipDriftFromVideo", "inputs": {**reading, "max_frames": FRAMES}},
-            "4": {
-                "class_type": "ClipDriftSave",
-                "inputs": {"drift": ["3", 0], "filename_prefix": "drift"},
-            },
-        })  # fmt: skip
-        (file,) = server.output_dir.glob("drift*.safetensors")
-        return load_drift(file)
-
-
 class Card:
     """One thumbnail: a film strip of the clip, and room for a drawing below it."""
 
-    def __init__(self, drift):
+    def __init__(self, name: str, runs: Runs):
         from clip_drift.sequence import RotationSequence
 
-        self.drift = drift
-        self.rotation = RotationSequence.from_trajectory(drift, "from_first", centered=False)
+        self.drift = runs.drift
+        self.frames = runs.frames.get(name, [])
+        self.comparison = runs.comparison
+        self.rotation = RotationSequence.from_trajectory(runs.drift, "from_first", centered=False)
         self.figure = Figure((SIDE / 100, SIDE / 100), dpi=100, facecolor=GROUND)
         FigureCanvasAgg(self.figure)
         self._film_strip()
@@ -111,7 +81,10 @@ class Card:
         """Write the JPEG."""
         self.figure.canvas.draw()
         pixels = np.asarray(self.figure.canvas.buffer_rgba())[..., :3]
-        Image.fromarray(pixels).save(file, quality=QUALITY, optimize=True)
+        for quality in range(QUALITY, 0, -5):
+            Image.fromarray(pixels).save(file, quality=quality, optimize=True)
+            if file.stat().st_size < LARGEST:
+                return
 
     def _film_strip(self):
         step = CLIP_FPS // FPS
@@ -210,6 +183,48 @@ def feedback_loop(card: Card):
     card.words(26, 562, "each frame starts from the one before", size=19, color=MUTED)
 
 
+def kandinsky_text(card: Card):
+    """The frames that the workflow drew."""
+    draw_frames(card, "its image embedding moves", "the noise stays", CLIP)
+
+
+def kandinsky_noise(card: Card):
+    """The frames that the workflow drew."""
+    draw_frames(card, "the noise moves", "the image embedding stays", PIXELS)
+
+
+def kandinsky_both(card: Card):
+    """The frames that the workflow drew."""
+    draw_frames(card, "embedding and noise move", "frame by frame", CLIP)
+
+
+def kandinsky_image(card: Card):
+    """The frames that the workflow drew."""
+    draw_frames(card, "a picture's embedding moves", "image prompt", CLIP)
+
+
+def unclip_image(card: Card):
+    """The frames that the workflow drew."""
+    draw_frames(card, "a picture's embedding moves", "frame by frame", CLIP)
+
+
+def score_motion(card: Card):
+    """The upper part of Compare Drifts: the sample clip, and the same encoded again."""
+    shown = card.comparison.crop((0, 0, card.comparison.width, card.comparison.width))
+    card.picture(np.asarray(shown.resize((SIDE, SIDE), Image.Resampling.LANCZOS)), 0, 0, SIDE, SIDE)
+
+
+def draw_frames(card: Card, says: str, below: str, color: str):
+    """Four frames below those of the clip, and two lines of text."""
+    for x, frame in zip(tile_places(), SHOWN, strict=True):
+        card.picture(card.frames[frame], x, 240, TILE, TILE)
+    for x in tile_places()[:-1]:
+        card.arrow((x + 74, 392), (x + 213, 392), bend=0.45, color=color)
+    card.words(26, 500, says, size=20)
+    card.words(26, 538, below, size=20, color=MUTED)
+    card.words(26, 576, "drawn by a decoder of random weights", size=13, color=MUTED)
+
+
 def draw_sphere(card: Card, x: float, y: float, radius: float):
     """A prompt's vector carried along the clip: its path over the sphere, to scale.
 
@@ -271,16 +286,22 @@ DRAWINGS: dict[str, Callable[[Card], None]] = {
     "4-drifting_noise_only": noise_only,
     "5-text_and_noise_frame_by_frame": text_and_noise,
     "6-feedback_loop": feedback_loop,
+    "7-kandinsky_text_loop": kandinsky_text,
+    "8-kandinsky_noise_loop": kandinsky_noise,
+    "9-kandinsky_text_and_noise": kandinsky_both,
+    "10-kandinsky_image_prompt": kandinsky_image,
+    "11-unclip_image_prompt": unclip_image,
+    "12-score_the_motion": score_motion,
 }
 """File name without its ending -> what is drawn below the film strip."""
 
 
 def main(folder: Path):
     import_library()
-    drift = read_drift()
+    runs = run_all()
     with mpl.rc_context({"font.family": "DejaVu Sans"}):
         for name, draw in DRAWINGS.items():
-            card = Card(drift)
+            card = Card(name, runs)
             draw(card)
             card.save(folder / f"{name}.jpg")
             print(folder / f"{name}.jpg")

@@ -1,6 +1,7 @@
 """Small Kandinsky 2.2 models of random weights, in the hub's own files and names.
 
 The architecture is the real one, only narrower, so that every loader and node is tested offline.
+Without a path nothing is written.
 """
 
 from __future__ import annotations

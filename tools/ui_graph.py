@@ -38,7 +38,7 @@ SIZES = {  # (width, least height) of what shows a text, a picture or a file's n
     "ClipDriftCompare": (440, 1000),
     "EmptyLatentImage": (WIDE, 0),
     "LoadVideo": (WIDE, 340),
-    "SaveVideo": (WIDTH, 330),
+    "SaveVideo": (440, 580),
     "PreviewImage": (WIDTH, 330),
     "PreviewAny": (WIDE, 130),
 }
