@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from train_clip import roughen
 from world import draw_scenes, render
 
-PLAN = Plan("classifier", steps=1200, batch=64, rate=2e-3, average=0.99, look=10**9)
+PLAN = Plan("classifier", steps=3000, batch=64, rate=2e-3, average=0.99, look=10**9)
 
 
 def train(steps: int | None = None, device: str = "cpu", runs: Path = RUNS) -> nn.Module:

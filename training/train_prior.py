@@ -10,7 +10,7 @@ from prior_model import build_prior, read_texts
 from runs import RUNS, Plan, fit
 from torch import Tensor, nn
 
-PLAN = Plan("prior", steps=6000, batch=64, rate=1e-3, warmup=200, average=0.999, look=10**9)
+PLAN = Plan("prior", steps=4000, batch=64, rate=1e-3, warmup=200, average=0.999, look=10**9)
 DROPPED = 0.1  # how often the text is empty, for guidance
 
 
