@@ -6,10 +6,12 @@ import json
 import shutil
 from types import SimpleNamespace
 
+import kandinsky_oracle
+import kandinsky_sampling
 import pytest
 import torch
 from diffusers.pipelines.kandinsky2_2.pipeline_kandinsky2_2_inpainting import prepare_mask
-from kandinsky_oracle import ddim, ddpm, reference_noise, reference_of
+from kandinsky_oracle import Given, ddim, ddpm, guided, reference_noise, reference_of
 from kandinsky_sampling import (
     Decoder,
     conditioning,
@@ -59,12 +61,6 @@ def at(timestep: int) -> float:
     return float(((1 - kept) / kept).sqrt())
 
 
-def guided(unet, x: Tensor, timestep, positive: Tensor, negative: Tensor) -> Tensor:
-    """diffusers' guidance, as its pipeline has it."""
-    down = reference_noise(unet, x, timestep, negative)
-    return down + CFG * (reference_noise(unet, x, timestep, positive) - down)
-
-
 # --- the schedule and one prediction --------------------------------------------------------------
 
 
@@ -90,46 +86,25 @@ def test_one_prediction_is_diffusers(decoder, timestep):
 # --- samplers -------------------------------------------------------------------------------------
 
 
+START = randn(3, *SHAPE)
+GIVEN = Given(embedding(4), embedding(5))
+
+
 @pytest.mark.parametrize("clip", [False, True])
 def test_ten_steps_of_ddim(decoder, clip):
-    scheduler = ddim(clip)
-    scheduler.set_timesteps(10)
-    start = randn(3, *SHAPE)
-    positive, negative = embedding(4), embedding(5)
-
-    unet, expected = reference_of(decoder.weights), start
-    for step in scheduler.timesteps:
-        noise = guided(unet, expected, step, positive, negative)
-        # Samplers in ComfyUI only know x0, so what is clipped also tells the noise.
-        expected = scheduler.step(noise, step, expected, use_clipped_model_output=clip).prev_sample
-
-    sigmas = sigmas_of(scheduler)
-    # ComfyUI starts from sigma * noise, diffusers from noise of variance 1: the same x here.
-    noise = start * (1 + sigmas[0] ** 2).sqrt() / sigmas[0]
-    given = conditioning(positive), conditioning(negative)
-    out = sample(decoder.model(clip), noise, *given, sigmas, sampler="euler")
+    expected = kandinsky_oracle.run_ddim(reference_of(decoder.weights), START, GIVEN, 10, clip)
+    out = kandinsky_sampling.run_ddim(decoder.model(clip), START, GIVEN, 10)
     assert relative(out, expected) < 1e-3
     assert (out.abs().max() <= 1) == clip  # unclipped, these weights lead far out
 
 
 def test_twenty_five_steps_of_ddpm_with_the_official_clip(decoder):
-    scheduler = ddpm(clip=True)
-    scheduler.set_timesteps(25)
-    start = randn(3, *SHAPE)
-    positive, negative = embedding(4), embedding(5)
+    def seeded() -> torch.Generator:
+        return torch.Generator().manual_seed(6)
 
-    unet, expected = reference_of(decoder.weights), start
-    generator = torch.Generator().manual_seed(6)
-    for step in scheduler.timesteps:
-        noise = guided(unet, expected, step, positive, negative)
-        expected = scheduler.step(noise, step, expected, generator=generator).prev_sample
-
-    sigmas = sigmas_of(scheduler)
-    noise = start * (1 + sigmas[0] ** 2).sqrt() / sigmas[0]
-    given = conditioning(positive), conditioning(negative)
-    generator = torch.Generator().manual_seed(6)
-    out = sample(decoder.model(clip_x0=True), noise, *given, sigmas, sampler="ddpm",
-                 noise_sampler=lambda *_: torch.randn(SHAPE, generator=generator))  # fmt: skip
+    unet = reference_of(decoder.weights)
+    expected = kandinsky_oracle.run_ddpm(unet, START, GIVEN, 25, seeded())
+    out = kandinsky_sampling.run_ddpm(decoder.model(clip_x0=True), START, GIVEN, 25, seeded())
     assert relative(out, expected) < 1e-3
 
 
@@ -138,14 +113,13 @@ def test_image_to_image_starts_where_diffusers_does(decoder):
     scheduler.set_timesteps(10)
     image, start = randn(8, *SHAPE) / 2, randn(9, *SHAPE)
     scheduler.timesteps = scheduler.timesteps[6:]
-    positive, negative = embedding(4), embedding(5)
 
     unet = reference_of(decoder.weights)
     expected = scheduler.add_noise(image, start, scheduler.timesteps[:1])
     for step in scheduler.timesteps:
-        noise = guided(unet, expected, step, positive, negative)
+        noise = guided(unet, expected, step, GIVEN)
         expected = scheduler.step(noise, step, expected).prev_sample
-    given = conditioning(positive), conditioning(negative)
+    given = conditioning(GIVEN.positive), conditioning(GIVEN.negative)
     out = sample(decoder.model(), start, *given, sigmas_of(scheduler), latent=image)
     assert relative(out, expected) < 1e-3
 
@@ -392,7 +366,6 @@ def test_inpainting_without_a_mask_paints_everything(inpainter):
 def test_ten_steps_of_inpainting(inpainter):
     scheduler = _ten_steps()
     image, start, mask = randn(8, *SHAPE), randn(3, *SHAPE), a_mask()
-    positive, negative = embedding(4), embedding(5)
 
     unet, addition = reference_of(inpainter.weights), official_addition(image, mask)
     expected = scheduler.add_noise(image, start, scheduler.timesteps[:1])
@@ -400,12 +373,13 @@ def test_ten_steps_of_inpainting(inpainter):
         kept = scheduler.add_noise(image, start, step[None])
         expected = mask * expected + (1 - mask) * kept
         given = torch.cat([expected, addition], dim=1)
-        expected = scheduler.step(guided(unet, given, step, positive, negative), step, expected)
+        expected = scheduler.step(guided(unet, given, step, GIVEN), step, expected)
         expected = expected.prev_sample
     expected = mask * expected + (1 - mask) * image
 
-    out = sample(inpainter.model(), start, conditioning(positive), conditioning(negative),
-                 sigmas_of(scheduler), latent=image, mask=mask)  # fmt: skip
+    prompts = conditioning(GIVEN.positive), conditioning(GIVEN.negative)
+    sigmas = sigmas_of(scheduler)
+    out = sample(inpainter.model(), start, *prompts, sigmas, latent=image, mask=mask)
     assert relative(out, expected) < 1e-3
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor
@@ -14,6 +16,15 @@ SCHEDULE = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
 }
+
+
+class Given(NamedTuple):
+    """What is drawn: image embeddings (B, E), and how far from the negative to the positive."""
+
+    positive: Tensor
+    negative: Tensor
+    cfg: float = 4.0
+
 
 OFFICIAL = {
     "in_channels": 4,
@@ -79,3 +90,32 @@ def ddim(clip: bool) -> DDIMScheduler:
 
 def ddpm(clip: bool) -> DDPMScheduler:
     return DDPMScheduler(**SCHEDULE, clip_sample=clip)
+
+
+def guided(unet: UNet2DConditionModel, x: Tensor, timestep, given: Given) -> Tensor:
+    """diffusers' classifier-free guidance, as its pipeline has it."""
+    down = reference_noise(unet, x, timestep, given.negative)
+    return down + given.cfg * (reference_noise(unet, x, timestep, given.positive) - down)
+
+
+def run_ddim(unet: UNet2DConditionModel, x: Tensor, given: Given, steps: int, clip: bool) -> Tensor:
+    """x after so many steps of DDIM."""
+    scheduler = ddim(clip)
+    scheduler.set_timesteps(steps)
+    for step in scheduler.timesteps:
+        noise = guided(unet, x, step, given)
+        # Samplers in ComfyUI only know x0, so what is clipped also tells the noise.
+        x = scheduler.step(noise, step, x, use_clipped_model_output=clip).prev_sample
+    return x
+
+
+def run_ddpm(
+    unet: UNet2DConditionModel, x: Tensor, given: Given, steps: int, generator: torch.Generator
+) -> Tensor:
+    """x after so many steps of DDPM with the official clip."""
+    scheduler = ddpm(clip=True)
+    scheduler.set_timesteps(steps)
+    for step in scheduler.timesteps:
+        noise = guided(unet, x, step, given)
+        x = scheduler.step(noise, step, x, generator=generator).prev_sample
+    return x

@@ -1,5 +1,4 @@
-"""A small Kandinsky 2.2 decoder in ComfyUI's own samplers, in this process: what several test
-files share."""
+"""A Kandinsky 2.2 decoder in ComfyUI's own samplers, in this process."""
 
 from __future__ import annotations
 
@@ -8,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
+from kandinsky_oracle import Given, ddim, ddpm
 from kandinsky_weights import small_movq, small_unet
 from torch import Tensor
 
@@ -92,3 +92,25 @@ def sigmas_of(scheduler) -> Tensor:
 
 def relative(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).abs().max() / expected.abs().max())
+
+
+def run_ddim(model, x: Tensor, given: Given, steps: int) -> Tensor:
+    """diffusers' x after so many steps of DDIM; the MODEL clips, or does not."""
+    scheduler = ddim(clip=False)
+    scheduler.set_timesteps(steps)
+    return _run(model, x, given, sigmas_of(scheduler), sampler="euler")
+
+
+def run_ddpm(model, x: Tensor, given: Given, steps: int, generator: torch.Generator) -> Tensor:
+    """diffusers' x after so many steps of DDPM."""
+    scheduler = ddpm(clip=True)
+    scheduler.set_timesteps(steps)
+    return _run(model, x, given, sigmas_of(scheduler), sampler="ddpm",
+                noise_sampler=lambda *_: torch.randn(x.shape, generator=generator))  # fmt: skip
+
+
+def _run(model, x: Tensor, given: Given, sigmas: Tensor, **options) -> Tensor:
+    # ComfyUI starts from sigma * noise, diffusers from noise of variance 1: the same x here.
+    noise = x * (1 + sigmas[0] ** 2).sqrt() / sigmas[0]
+    prompts = conditioning(given.positive), conditioning(given.negative)
+    return sample(model, noise, *prompts, sigmas, cfg=given.cfg, **options)
