@@ -161,23 +161,25 @@ class Kandinsky22Encode(io.ComfyNode):
     ):
         pictures = None if image is None else sockets.vectors_of(image, "image")
         _require_width(pictures, prior, "image")
-        nothing = None
+        negative_image = None
         if clip_vision is not None and not negative.strip():
-            nothing = as_encoder(clip_vision).encode_zeros()
-            _require_width(nothing, prior, "clip_vision")
+            negative_image = as_encoder(clip_vision).encode_zeros()
+            _require_width(negative_image, prior, "clip_vision")
 
         draws_text = pictures is None or image_weight < 1
-        draws_negative = nothing is None
+        draws_negative = negative_image is None
         settings = {"steps": steps, "cfg": cfg, "seed": seed}
         settings["on_step"] = _progress(steps * (draws_text + draws_negative))
         if draws_text or draws_negative:
-            unwanted = text_states(clip, negative)
-            prior.require_text(unwanted)
-        drawn = prior.draw(text_states(clip, text), unwanted, **settings) if draws_text else None
+            negative_text = text_states(clip, negative)
+            prior.require_text(negative_text)
+        drawn = (
+            prior.draw(text_states(clip, text), negative_text, **settings) if draws_text else None
+        )
         if draws_negative:
-            nothing = prior.draw(unwanted, None, **settings)
+            negative_image = prior.draw(negative_text, None, **settings)
         positive = _mix(drawn, pictures, image_weight)
-        return io.NodeOutput(_conditioning(positive), _conditioning(nothing))
+        return io.NodeOutput(_conditioning(positive), _conditioning(negative_image))
 
 
 def _require_width(embeds: Tensor | None, prior: ManagedPrior, name: str) -> None:
