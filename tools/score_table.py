@@ -18,9 +18,8 @@ from pathlib import Path
 
 import av
 import numpy as np
-import weights
-from clips import sample_clip, write_clip
-from comfy_server import BASE_DIR
+from clips import write_clip
+from comfy_server import REPO
 from library import import_library
 
 import_library()
@@ -32,9 +31,8 @@ from clip_drift.openclip import load_openclip_file  # noqa: E402
 from clip_drift.scores import Comparison, Scores, compare  # noqa: E402
 
 FPS = 24.0  # of what is written; no score asks for seconds
-RANDOM_NOTICE = """\
-The encoder has RANDOM WEIGHTS: it answers to what changes in the picture, but knows nothing of
-what is in it. --encoder FILE takes real OpenCLIP weights."""
+MINI_CLIP = REPO / "models" / "open_clip" / "mini-kandinsky-clip.safetensors"
+EXAMPLE_CLIP = REPO / "example_workflows" / "clip-drift-round.mp4"
 COLUMNS = {
     "angle_spearman": "step angles, Spearman",
     "gram_correlation": "Gram, Pearson",
@@ -106,23 +104,18 @@ def _line(cells: list[str]) -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clip", type=Path, help="a video file; without it, the demo's ball")
-    parser.add_argument("--encoder", type=Path, help="OpenCLIP weights, .safetensors")
+    parser.add_argument("--clip", type=Path, default=EXAMPLE_CLIP, help="a video file")
+    parser.add_argument("--encoder", type=Path, default=MINI_CLIP, help="OpenCLIP weights")
     parser.add_argument("--frames", type=int, default=64, help="of the clip, at most (64)")
     parser.add_argument("--crf", type=int, default=35, help="quality of the first result (35)")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        clip = options.clip or sample_clip(Path(folder) / "ball.mp4")
-        file = options.encoder or weights.ensure(BASE_DIR / "models", "open_clip")[0]
-        try:
-            encoder = load_openclip_file(file)
-            found = compared(clip, encoder, options.frames, options.crf)
-        except (DriftError, OSError) as error:
-            sys.exit(f"error: {error}")
+    try:
+        encoder = load_openclip_file(options.encoder)
+        found = compared(options.clip, encoder, options.frames, options.crf)
+    except (DriftError, OSError) as error:
+        sys.exit(f"error: {error}")
     reference = next(iter(found.values())).reference
-    print(f"{clip.name}, {len(reference)} frames, {encoder.name}\n\n{table(found)}")
-    if not options.encoder:
-        print(f"\n{RANDOM_NOTICE}")
+    print(f"{options.clip.name}, {len(reference)} frames, {encoder.name}\n\n{table(found)}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from export import FILES
+from export import FILES, MODELS
 from pairs import COUNT
 from runs import REPO, RUNS, progress_of
 from safetensors import safe_open
@@ -21,6 +21,14 @@ TITLES = {
     "unet": "decoder UNet",
     "prior": "prior",
 }
+
+# Everything that weights depend on, beside the libraries.
+MADE_BY = (
+    *(f"training/{name}.py" for name in ("world", "captions", "vocabulary", "pairs", "runs")),
+    ":(glob)training/train*.py",
+    ":(glob)training/*_model.py",
+    "clip_drift/kandinsky22",
+)
 
 
 def write_card(folder: Path, runs: Path = RUNS) -> Path:
@@ -96,11 +104,11 @@ def _parameters(path: Path) -> int:
 
 
 def _commit() -> str:
-    answer = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=REPO, capture_output=True, text=True
-    )
+    """The last one that changed what the weights depend on."""
+    command = ["git", "log", "-1", "--format=%h", "--", *MADE_BY]
+    answer = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
     return answer.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":
-    print(write_card(Path(sys.argv[1]) if len(sys.argv) > 1 else RUNS / "export"))
+    print(write_card(Path(sys.argv[1]) if len(sys.argv) > 1 else MODELS))

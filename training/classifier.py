@@ -5,8 +5,11 @@ from pathlib import Path
 
 import torch
 from runs import RUNS, load_trained
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from world import COLOURS, GROUNDS, SHAPES
+
+SHIPPED = Path(__file__).resolve().parent / "judge.safetensors"
 
 
 class Classifier(nn.Module):
@@ -36,3 +39,11 @@ _QUESTIONS = (SHAPES, COLOURS, GROUNDS)
 
 def trained_classifier(runs: Path = RUNS) -> Classifier:
     return load_trained("classifier", Classifier(), runs)
+
+
+def shipped_classifier() -> Classifier:
+    """The one that the figures in the README were judged by."""
+    judge = Classifier()
+    weights = {name: value.float() for name, value in load_file(SHIPPED).items()}
+    judge.load_state_dict(weights)
+    return judge.train(False).requires_grad_(False)

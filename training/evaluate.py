@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 from captions import write_captions
-from classifier import Classifier, trained_classifier
+from classifier import Classifier, shipped_classifier
+from export import MODELS
 from exported import Mini, load_mini
 from runs import RUNS, save_picture
 from torch import Tensor
@@ -109,11 +110,11 @@ def main() -> None:
     from train import prepare
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=RUNS / "export")
+    parser.add_argument("folder", nargs="?", type=Path, default=MODELS)
     parser.add_argument("--count", type=int, default=256, help="held-out scenes (default 256)")
     options = parser.parse_args()
     prepare()
-    figures = evaluate(load_mini(options.folder), trained_classifier(), options.count, RUNS)
+    figures = evaluate(load_mini(options.folder), shipped_classifier(), options.count, RUNS)
     text = json.dumps(figures, indent=2)
     (RUNS / "evaluation.json").write_text(text + "\n", encoding="utf-8")
     print(text)

@@ -2,7 +2,8 @@
 
     python training/export.py [FOLDER]
 
-The folders inside are those of ComfyUI's models.
+The folders inside are those of ComfyUI's models. Without FOLDER they are written into the pack,
+and the classifier beside this file, for the bench and the tests.
 """
 
 import json
@@ -11,16 +12,19 @@ import sys
 from pathlib import Path
 
 import torch
+from classifier import SHIPPED, trained_classifier
 from clip_model import CONFIG, MERGES_NAME, build_tokenizer, trained_clip
 from movq_model import encode_all, trained_movq
 from prior_model import HEAD_DIM as PRIOR_HEAD_DIM
 from prior_model import trained_prior
-from runs import RUNS, folder_of, state_file
+from runs import REPO, RUNS, folder_of, state_file
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from unet_model import HEAD_DIM, trained_unet
 from world import draw_scenes, render
 
+MODELS = REPO / "models"
+"""Where the pack carries them."""
 NAME = "mini-kandinsky"
 FILES = {
     "clip": f"open_clip/{NAME}-clip.safetensors",
@@ -82,8 +86,10 @@ def main() -> None:
     from train import prepare
 
     prepare()
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else RUNS / "export"
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else MODELS
     done = export(folder)
+    if folder == MODELS and state_file("classifier").is_file():
+        save_file(as_fp16(trained_classifier()), SHIPPED, {"format": "pt"})
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f"{', '.join(done)}: {size / 1e6:.1f} MB in {folder}")
 

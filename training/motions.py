@@ -23,6 +23,7 @@ MOTIONS = {
     "grow": ("radius",),
     "tilt": ("turn",),
     "recolour": ("rgb",),
+    "approach": ("x", "radius"),
 }
 """What each motion changes."""
 
@@ -60,6 +61,8 @@ def draw_clip(motion: str, seed: int, frames: int = FRAMES) -> Scenes:
         return clip.but(x=between(CENTRE, 0.5 - 0.5 * (2 * math.pi * way).cos()))
     if motion == "grow":
         return clip.but(radius=between(RADIUS))
+    if motion == "approach":
+        return clip.but(x=between(CENTRE), radius=between(RADIUS))
     if motion == "tilt":
         return clip.but(turn=between(TURN))
     if motion == "recolour":

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from world import SHAPES, Scenes, draw_scenes, render
 
-PLAN = Plan("clip", steps=3600, batch=128, rate=1e-3, warmup=200, weight_decay=0.05, look=10**9)
+PLAN = Plan("clip", steps=4800, batch=128, rate=1e-3, warmup=200, weight_decay=0.05, look=10**9)
 HOTTEST = 30.0  # cap of the logit scale
 GROUP = 4  # scenes that are much alike
 _DEGREES = ("x", "y", "radius", "turn")
+_VARYING = (*_DEGREES, "shape")
 
 
 def roughen(pictures: Tensor, seed: int) -> Tensor:
@@ -36,9 +37,9 @@ def roughen(pictures: Tensor, seed: int) -> Tensor:
 
 
 def draw_alike(count: int, seed: int) -> Scenes:
-    """Scenes of which three in four come in groups that differ in place, size or tilt alone.
+    """Scenes of which three in four come in groups that differ in place, size, tilt or shape alone.
 
-    Among scenes drawn at random, shape, colour and ground nearly always tell a caption's picture,
+    Among scenes drawn at random, colour, ground and place nearly always tell a caption's picture,
     and the rest would hardly be learnt.
     """
     scenes = draw_scenes(count, seed, blends=0.1)
@@ -46,11 +47,13 @@ def draw_alike(count: int, seed: int) -> Scenes:
     grouped = count * 3 // 4 // GROUP * GROUP
     first = torch.arange(count)
     first[:grouped] = first[:grouped] // GROUP * GROUP
-    weights = torch.tensor([1.0, 1.0, 1.0, 2.0])  # a tilt is the hardest to see
+    weights = torch.tensor([1.0, 1.0, 1.0, 2.0, 2.0])  # tilt and shape are the hardest to see
     varying = torch.multinomial(weights, count, replacement=True, generator=generator)[first]
     circle = scenes.shape[first] == SHAPES.index("circle")
     varying = torch.where(circle & (varying == _DEGREES.index("turn")), 0, varying)
-    changes = {name: getattr(scenes, name)[first] for name in ("shape", "colour", "ground", "rgb")}
+    changes = {name: getattr(scenes, name)[first] for name in ("colour", "ground", "rgb")}
+    one_shape = varying != _VARYING.index("shape")
+    changes["shape"] = torch.where(one_shape, scenes.shape[first], scenes.shape)
     for number, name in enumerate(_DEGREES):
         shared = (torch.rand(count, generator=generator)[first] < 0.75) & (varying != number)
         values = getattr(scenes, name)

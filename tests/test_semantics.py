@@ -1,0 +1,141 @@
+"""Mini Kandinsky as it is shipped, and the semantic bench on a few of its clips and prompts.
+
+The whole bench is `training/semantics.py`; its figures are in the README. The pairs here are of its
+own seeds, which no training used.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "training"))
+
+import evaluate
+import export
+import exported
+import motions
+import semantics
+import semantics_table
+import trials
+import world
+from classifier import Classifier, shipped_classifier
+
+CLIPS = 2
+"""A motion."""
+
+
+@pytest.fixture(scope="module")
+def mini() -> exported.Mini:
+    return exported.load_mini(export.MODELS)
+
+
+@pytest.fixture(scope="module")
+def judge() -> Classifier:
+    return shipped_classifier()
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict:
+    return json.loads(semantics.RESULTS.read_text(encoding="utf-8"))
+
+
+# --- The models -----------------------------------------------------------------------------------
+
+
+def test_the_classifier_knows_the_world(judge):
+    scenes = world.draw_scenes(500, world.HELD_OUT + 5)
+    shape, colour, ground = judge.judge(world.render(scenes))
+    for found, true in ((shape, scenes.shape), (colour, scenes.colour), (ground, scenes.ground)):
+        assert (found == true).float().mean() >= 0.99
+
+
+def test_what_is_told_is_what_is_drawn(mini, judge, tmp_path):
+    """From a held-out picture's own embedding, and from a held-out caption. 64 of each: an error
+    more or less is 1.6 %."""
+    found = evaluate.evaluate(mini, judge, 64, tmp_path)
+    assert found["decoder"]["shape_and_colour_right"] >= 0.95
+    assert found["decoder"]["centre_off_median"] <= 0.04
+    assert found["prior"]["shape_and_colour_right"] >= 0.90
+    assert (tmp_path / "evaluation.png").is_file()
+
+
+# --- The bench ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def few(mini, judge) -> dict[tuple[str, float | None], dict]:
+    """Some rows on few pairs, by name and strength."""
+    wanted = {
+        ("`carry`", 1.0),
+        ("`translate`", 1.0),
+        ("`rotate`, centred", 1.0),
+        ("frozen", None),
+        ("`carry` along shuffled frames", None),
+        ("oracle: each frame's caption drawn anew", None),
+    }
+    chosen = [row for row in semantics.rows() if (row.name, row.strength) in wanted]
+    assert len(chosen) == len(wanted)
+    done = semantics.run(mini, judge, CLIPS, chosen, list(semantics.PATHS))
+    return {(row["name"], row["strength"]): row for row in done}
+
+
+def test_a_carried_shape_follows_the_clip_and_stays_itself(few):
+    for name in (("`carry`", 1.0), ("`translate`", 1.0)):
+        assert few[name]["path: r"] >= 0.95
+        assert few[name]["path: kept"] >= 0.85
+
+
+def test_controls_do_not_follow(few):
+    assert few["frozen", None]["path: r"] == 0
+    assert abs(few["`carry` along shuffled frames", None]["path: r"]) < 0.5
+
+
+def test_the_oracle_draws_what_it_is_told(few):
+    row = few["oracle: each frame's caption drawn anew", None]
+    assert row["path: r"] >= 0.9
+    assert row["path: kept"] >= 0.9
+
+
+def test_pairs_are_held_out_and_unlike_each_other(mini):
+    for trial in trials.make_trials(mini, ["across", "tilt"], 2):
+        assert trial.seed >= world.HELD_OUT
+        assert trial.clip.shape[0] != trial.ideal.shape[0]
+        assert trial.clip.colour[0] != trial.ideal.colour[0]
+        for name in motions.MOTIONS[trial.motion]:
+            assert torch.equal(getattr(trial.clip, name), getattr(trial.ideal, name))
+
+
+def test_figures_of_ideal_frames_are_ideal(mini, judge):
+    """The measuring itself: pictures of the world that do just what they should."""
+    (trial,) = trials.make_trials(mini, ["diagonal"], 1)
+    pictures = world.render(trial.ideal)
+    seen = world.measure(pictures, trial.ideal.shape)
+    shape, colour, _ = judge.judge(pictures)
+    drawn = semantics.Drawn(
+        trial, pictures, seen, seen, shape == trial.ideal.shape, colour == trial.ideal.colour
+    )
+    found = semantics.figures([drawn])
+    assert found["path: r"] == found["path: reach"] == found["path: kept"] == 1
+    mirrored = world.render(trial.ideal.but(x=1 - trial.ideal.x, y=1 - trial.ideal.y))
+    drawn.seen = world.measure(mirrored, trial.ideal.shape)
+    assert semantics.figures([drawn])["path: r"] <= -0.99
+
+
+# --- What the README says ------------------------------------------------------------------------
+
+
+def test_the_readme_holds_the_table_that_was_measured(measured):
+    readme = semantics_table.README.read_text(encoding="utf-8")
+    table = semantics_table.table(measured)
+    assert f"{semantics_table.BEGIN}\n{table}\n{semantics_table.END}" in readme
+
+
+def test_the_table_is_of_the_shipped_weights_and_has_every_row(measured):
+    assert measured["weights"] == semantics.weights_digest(export.MODELS)
+    names = [(row["name"], row["strength"]) for row in measured["rows"]]
+    assert names == [(row.name, row.strength) for row in semantics.rows()]
