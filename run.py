@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Set up everything the pack needs and use it: the demo, the tests, a server, the benchmark.
 
-    python3 run.py demo [--checkpoint FILE] [--output DIR]
+    python3 run.py demo [--output DIR]
     python3 run.py test [pytest arguments]
     python3 run.py serve [--port PORT]
     python3 run.py bench --json FILE

@@ -19,8 +19,8 @@ from ..clip_drift.openclip import (
     pretrained_names,
 )
 from . import sockets
+from .folders import OPEN_CLIP
 
-OPEN_CLIP_FOLDER = "open_clip"
 NOT_INSTALLED = "(open_clip_torch is not installed)"
 
 # Vision towers by (width, layers), as people name them.
@@ -91,7 +91,7 @@ def as_encoder(value) -> ClipVisionEncoder | ManagedOpenClip:
 
 def model_names() -> list[str]:
     """What there is to load: files in models/open_clip, then open_clip's pretrained models."""
-    return [*folder_paths.get_filename_list(OPEN_CLIP_FOLDER), *pretrained_names()]
+    return [*folder_paths.get_filename_list(OPEN_CLIP), *pretrained_names()]
 
 
 class ClipDriftLoadOpenCLIP(io.ComfyNode):
@@ -125,7 +125,13 @@ class ClipDriftLoadOpenCLIP(io.ComfyNode):
                     "internet, into models/open_clip. Off: nothing is ever downloaded.",
                 ),
             ],
-            outputs=[sockets.OpenClip.Output("encoder", tooltip="For Video → CLIP Drift.")],
+            outputs=[
+                sockets.OpenClip.Output(
+                    "encoder",
+                    tooltip="For Video → CLIP Drift; also for Kandinsky 2.2 Prior, if the prior "
+                    "was trained with it.",
+                )
+            ],
         )
 
     @classmethod
@@ -143,7 +149,7 @@ class ClipDriftLoadOpenCLIP(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, model, precision, allow_download):
-        path = folder_paths.get_full_path(OPEN_CLIP_FOLDER, model)
+        path = folder_paths.get_full_path(OPEN_CLIP, model)
         if path is None:
             return model
         state = os.stat(path)
@@ -152,30 +158,18 @@ class ClipDriftLoadOpenCLIP(io.ComfyNode):
     @classmethod
     def execute(cls, model, precision, allow_download):
         device = comfy.model_management.text_encoder_device()
-        if model in folder_paths.get_filename_list(OPEN_CLIP_FOLDER):
-            path = folder_paths.get_full_path_or_raise(OPEN_CLIP_FOLDER, model)
+        if model in folder_paths.get_filename_list(OPEN_CLIP):
+            path = folder_paths.get_full_path_or_raise(OPEN_CLIP, model)
             encoder = load_openclip_file(path, precision, device)
         else:
             encoder = load_openclip_tag(
                 *model.split("/", 1),
                 precision,
                 device,
-                cache_dir=folder_paths.get_folder_paths(OPEN_CLIP_FOLDER)[0],
+                cache_dir=folder_paths.get_folder_paths(OPEN_CLIP)[0],
                 allow_download=allow_download,
             )
         return io.NodeOutput(ManagedOpenClip(encoder))
 
-
-def register_open_clip_folder() -> None:
-    """models/open_clip, kept beside whatever folders a user's yaml already gave that name."""
-    folder_paths.add_model_folder_path(
-        OPEN_CLIP_FOLDER, os.path.join(folder_paths.models_dir, OPEN_CLIP_FOLDER)
-    )
-    folder_paths.folder_names_and_paths[OPEN_CLIP_FOLDER][1].update(
-        folder_paths.supported_pt_extensions
-    )
-
-
-register_open_clip_folder()
 
 NODES = [ClipDriftLoadOpenCLIP]

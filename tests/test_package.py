@@ -57,8 +57,15 @@ def test_only_what_a_user_needs_is_published():
     assert names == about | {"__init__.py", "pyproject.toml", "requirements.txt"}
     folders = {path.relative_to(REPO).parts[0] for path in published() if path.parent != REPO}
     code = {"clip_drift", "nodes"}
-    assert folders <= code | {"example_workflows", "locales", "subgraphs", "web"}
-    assert sum(path.stat().st_size for path in published()) < 2_000_000
+    assert folders <= code | {"example_workflows", "locales", "models", "subgraphs", "web"}
+
+
+def test_a_download_stays_small():
+    weights = [path for path in published() if path.suffix == ".safetensors"]
+    assert {path.relative_to(REPO).parts[0] for path in weights} == {"models"}
+    assert sum(path.stat().st_size for path in weights) <= 24_000_000
+    others = set(published()) - set(weights)
+    assert sum(path.stat().st_size for path in others) < 2_000_000
 
 
 def test_comfy_cli_finds_no_fault_and_packs_what_is_expected(tmp_path):

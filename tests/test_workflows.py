@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import av
@@ -23,9 +24,11 @@ from graph_layout import (
 from PIL import Image
 from ui_to_api import NOTES, WorkflowError, ids_of, inputs_of, replace_values, ui_to_api
 from workflows.models import STAND_INS, use_stand_ins
+from workflows.parts import IMAGE, VIDEO
 
 FOLDER = Path(__file__).resolve().parent.parent / "example_workflows"
 FILES = sorted(FOLDER.glob("*.json"), key=lambda file: int(file.stem.partition("-")[0]))
+IN_THE_PACK = {file.name for file in (FOLDER.parent / "models").rglob("*.safetensors")}
 FRAMES, SIZE, STEPS = 4, 64, 1
 CROSSINGS, BEHIND = 17, 7
 """The most wires that cross and that run behind a node, as straight lines. None is not possible:
@@ -48,11 +51,9 @@ def real_nodes(workflow: dict) -> list[dict]:
     return [node for node in workflow["nodes"] if node["type"] not in NOTES]
 
 
-def small(prompt: Prompt, clip_name: str, picture_name: str) -> Prompt:
-    """The same prompt with the models and the files at hand, few steps and small pictures."""
+def small(prompt: Prompt) -> Prompt:
+    """The same prompt with the models at hand, few steps and small pictures."""
     overrides = {
-        ("LoadVideo", "file"): clip_name,
-        ("LoadImage", "image"): picture_name,
         ("ClipDriftFromVideo", "max_frames"): FRAMES,
         ("ClipDriftShape", "frames"): FRAMES,
         ("EmptyLatentImage", "width"): SIZE,
@@ -77,7 +78,7 @@ def results(entry: dict, prompt: Prompt, class_type: str) -> list[dict]:
 
 
 def test_they_are_numbered():
-    assert [int(file.stem.partition("-")[0]) for file in FILES] == list(range(1, 13))
+    assert [int(file.stem.partition("-")[0]) for file in FILES] == list(range(1, 14))
 
 
 def test_files_are_what_the_builder_writes(object_info):
@@ -135,12 +136,12 @@ def test_every_required_input_is_there(file, object_info):
 
 @every_workflow
 def test_loaders_say_where_their_models_are(file, object_info):
-    """Each widget that names a file of a models folder has its download beside it."""
+    """Each widget that names a model has its download beside it, unless the pack brings it."""
     for node in real_nodes(load(file)):
         models = {model["name"]: model for model in node["properties"].get("models", [])}
         values = [value for value in node["widgets_values"] if str(value).endswith(".safetensors")]
-        assert sorted(models) == sorted(values)
-        assert set(values) <= set(STAND_INS)
+        assert sorted(models) == sorted(value for value in values if value not in IN_THE_PACK)
+        assert set(models) <= set(STAND_INS)
         for model in models.values():
             assert model["url"].startswith("https://huggingface.co/")
             assert model["url"].endswith(".safetensors")
@@ -217,8 +218,9 @@ def picture(tmp_path_factory) -> Path:
 
 @every_workflow
 def test_runs_to_its_output(file, server, object_info, sample_clip, picture):
-    files = server.upload(sample_clip), server.upload(picture)
-    prompt = small(ui_to_api(load(file), object_info), *files)
+    shutil.copy(sample_clip, server.input_dir / VIDEO)
+    shutil.copy(picture, server.input_dir / IMAGE)
+    prompt = small(ui_to_api(load(file), object_info))
 
     entry = server.run(prompt)
 
@@ -228,8 +230,11 @@ def test_runs_to_its_output(file, server, object_info, sample_clip, picture):
         assert Image.open(io.BytesIO(server.view(**each))).format == "PNG"
     for kind in ("ClipDriftReport", "ClipDriftCompare", "PreviewImage"):
         assert len(results(entry, prompt, kind)) == len(ids_of(prompt, kind))
+    # Beside the whole of the clip, the last frame stays to the end.
+    beside = ids_of(prompt, "ImageStitch")
+    size, count = ((520, 256), 16) if beside else ((SIZE, SIZE), FRAMES)
     for video in results(entry, prompt, "SaveVideo"):
-        assert decoded(server.view(**video)) == [(SIZE, SIZE)] * FRAMES
+        assert decoded(server.view(**video)) == [size] * count
     assert ids_of(prompt, "SaveVideo") or ids_of(prompt, "PreviewImage")
 
 

@@ -1,18 +1,20 @@
 """Draw `example_workflows/*.jpg`, the thumbnails of the example workflows.
 
-    python tools/build_thumbnails.py [FOLDER]
+    python tools/build_thumbnails.py [--folder FOLDER] [NAME ...]
 
-Everything in them is computed: a real server reads the sample clip's drift and runs workflows, and
-the pack's library walks prompts and noise along it. All models have random weights (see
+Without names it draws all of them. Everything in them is computed: a real server runs workflows,
+and reads the sample clip's drift, which the pack's library walks prompts and noise along. The first
+shows Mini Kandinsky's run of its own clip; in all others models have random weights (see
 weights.py): the drift is that of the clip's picture, not of its meaning, and what is drawn is
 texture.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
-import sys
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import matplotlib as mpl
@@ -27,30 +29,35 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.patheffects import withStroke
 from PIL import Image
-from thumbnail_runs import CLIP_FPS, FPS, FRAMES, Runs, run_all
+from thumbnail_runs import CLIP_FPS, FPS, FRAMES, Runs, run
 
 FOLDER = REPO / "example_workflows"
 SIDE, QUALITY = 600, 90
 SEED, LARGEST = 7901, 60_000
 TILE = 139
 GROUND, TEXT, MUTED, CLIP, PIXELS = "#1d1e21", "#f2f2f2", "#8a8f98", "#E69F00", "#56B4E9"
-SHOWN = (0, 5, 10, 15)
-"""The frames in a film strip."""
+SHOWN, QUARTERS = (0, 5, 10, 15), (0, 4, 8, 12)
+"""The frames in a film strip; those of a clip that goes round."""
 
 
 class Card:
     """One thumbnail: a film strip of the clip, and room for a drawing below it."""
 
     def __init__(self, name: str, runs: Runs):
-        from clip_drift.sequence import RotationSequence
-
         self.drift = runs.drift
         self.frames = runs.frames.get(name, [])
         self.comparison = runs.comparison
-        self.rotation = RotationSequence.from_trajectory(runs.drift, "from_first", centered=False)
+        self.shown = QUARTERS if name in runs.clips else SHOWN
         self.figure = Figure((SIDE / 100, SIDE / 100), dpi=100, facecolor=GROUND)
         FigureCanvasAgg(self.figure)
-        self._film_strip()
+        self._film_strip(runs.clips.get(name) or sample_frames())
+
+    @cached_property
+    def rotation(self):
+        """The sample clip's drift as rotations."""
+        from clip_drift.sequence import RotationSequence
+
+        return RotationSequence.from_trajectory(self.drift, "from_first", centered=False)
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
         """Bare axes; all in pixels, y downwards from the top."""
@@ -86,20 +93,32 @@ class Card:
             if file.stat().st_size < LARGEST:
                 return
 
-    def _film_strip(self):
-        step = CLIP_FPS // FPS
-        pictures = list(rolling_ball(FRAMES * step))[::step]  # those that the drift was read from
+    def _film_strip(self, pictures: list[np.ndarray]):
         film = self.axes(0, 0, SIDE, 176)
         film.set(xlim=(0, SIDE), ylim=(176, 0))
         film.add_patch(Rectangle((0, 0), SIDE, 176, color="#000"))
         for x in range(14, SIDE, 36):
             for y in (9, 155):
                 film.add_patch(Rectangle((x, y), 18, 12, color="#d8d8d8"))
-        for place, frame in enumerate(SHOWN):
-            self.picture(pictures[frame][:, 38:-38], tile_places()[place], 30, TILE, 116)
+        for left, frame in zip(tile_places(), self.shown, strict=True):
+            height, width = pictures[frame].shape[:2]
+            wide = min(TILE, 116 * width / height)
+            self.picture(pictures[frame], left + (TILE - wide) / 2, 30, wide, 116)
+
+
+def sample_frames() -> list[np.ndarray]:
+    """Those that the sample clip's drift was read from, less their sides."""
+    step = CLIP_FPS // FPS
+    return [frame[:, 38:-38] for frame in rolling_ball(FRAMES * step)][::step]
 
 
 # --- What the workflows do to it ------------------------------------------------------------------
+
+
+def mini_kandinsky(card: Card):
+    """The frames that the workflow drew."""
+    says = "the motion, carried to a yellow star"
+    draw_frames(card, says, "nothing to download", CLIP, "drawn by Mini Kandinsky, in the box")
 
 
 def look_first(card: Card):
@@ -214,15 +233,21 @@ def score_motion(card: Card):
     card.picture(np.asarray(shown.resize((SIDE, SIDE), Image.Resampling.LANCZOS)), 0, 0, SIDE, SIDE)
 
 
-def draw_frames(card: Card, says: str, below: str, color: str):
-    """Four frames below those of the clip, and two lines of text."""
-    for x, frame in zip(tile_places(), SHOWN, strict=True):
+def draw_frames(
+    card: Card,
+    says: str,
+    below: str,
+    color: str,
+    by: str = "drawn by a decoder of random weights",
+):
+    """Four frames below those of the clip, and three lines of text."""
+    for x, frame in zip(tile_places(), card.shown, strict=True):
         card.picture(card.frames[frame], x, 240, TILE, TILE)
     for x in tile_places()[:-1]:
         card.arrow((x + 74, 392), (x + 213, 392), bend=0.45, color=color)
     card.words(26, 500, says, size=20)
     card.words(26, 538, below, size=20, color=MUTED)
-    card.words(26, 576, "drawn by a decoder of random weights", size=13, color=MUTED)
+    card.words(26, 576, by, size=13, color=MUTED)
 
 
 def draw_sphere(card: Card, x: float, y: float, radius: float):
@@ -280,32 +305,40 @@ def as_pictures(noise: torch.Tensor) -> list[np.ndarray]:
 
 
 DRAWINGS: dict[str, Callable[[Card], None]] = {
-    "1-look_at_a_clip_first": look_first,
-    "2-rotate_the_prompt": rotate_prompt,
-    "3-move_one_word": move_one_word,
-    "4-drifting_noise_only": noise_only,
-    "5-text_and_noise_frame_by_frame": text_and_noise,
-    "6-feedback_loop": feedback_loop,
-    "7-kandinsky_text_loop": kandinsky_text,
-    "8-kandinsky_noise_loop": kandinsky_noise,
-    "9-kandinsky_text_and_noise": kandinsky_both,
-    "10-kandinsky_image_prompt": kandinsky_image,
-    "11-unclip_image_prompt": unclip_image,
-    "12-score_the_motion": score_motion,
+    "1-mini_kandinsky": mini_kandinsky,
+    "2-look_at_a_clip_first": look_first,
+    "3-rotate_the_prompt": rotate_prompt,
+    "4-move_one_word": move_one_word,
+    "5-drifting_noise_only": noise_only,
+    "6-text_and_noise_frame_by_frame": text_and_noise,
+    "7-feedback_loop": feedback_loop,
+    "8-kandinsky_text_loop": kandinsky_text,
+    "9-kandinsky_noise_loop": kandinsky_noise,
+    "10-kandinsky_text_and_noise": kandinsky_both,
+    "11-kandinsky_image_prompt": kandinsky_image,
+    "12-unclip_image_prompt": unclip_image,
+    "13-score_the_motion": score_motion,
 }
 """File name without its ending -> what is drawn below the film strip."""
 
 
-def main(folder: Path):
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a workflow, without .json")
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    options = parser.parse_args()
+    names = options.names or list(DRAWINGS)
+    if unknown := set(names) - set(DRAWINGS):
+        parser.error(f"there is no workflow {', '.join(sorted(unknown))}")
     import_library()
-    runs = run_all()
+    runs = run(names)
     with mpl.rc_context({"font.family": "DejaVu Sans"}):
-        for name, draw in DRAWINGS.items():
+        for name in names:
             card = Card(name, runs)
-            draw(card)
-            card.save(folder / f"{name}.jpg")
-            print(folder / f"{name}.jpg")
+            DRAWINGS[name](card)
+            card.save(options.folder / f"{name}.jpg")
+            print(options.folder / f"{name}.jpg")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    main()

@@ -1,4 +1,4 @@
-"""Small video files, really encoded, for the demo and the tests."""
+"""Small video files, really encoded, for the examples, the tests and the benchmark."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ For what a server cannot show: a model's single prediction, sampling from given 
 weights.
 """
 
+import asyncio
 import importlib
 import importlib.util
 import sys
@@ -40,4 +41,5 @@ def import_pack() -> ModuleType:
         )
         sys.modules[PACK] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[PACK])
+        asyncio.run(sys.modules[PACK].ClipDriftExtension().on_load())
     return importlib.import_module(f"{PACK}.nodes")

@@ -21,7 +21,7 @@ from comfy_server import BASE_DIR, REPO, ComfyServer
 from PIL import Image
 
 PICTURES = REPO / "web" / "docs" / "pictures"
-WORKFLOW = REPO / "example_workflows" / "3-move_one_word.json"
+WORKFLOW = REPO / "example_workflows" / "4-move_one_word.json"
 LARGEST, WIDEST, MARGIN = 60_000, 640, 14
 FRAMES = 12
 VALUES = {

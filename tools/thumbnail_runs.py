@@ -5,51 +5,64 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-import av
+import demo
 import numpy as np
 import weights
 from clips import rolling_ball, sample_clip, write_clip
 from comfy_server import BASE_DIR, REPO, ComfyServer, Prompt, node
 from PIL import Image
-from ui_to_api import ids_of, replace_values, ui_to_api
+from ui_to_api import replace_values, ui_to_api
 from workflows.models import use_stand_ins
 
 FRAMES, FPS, CLIP_FPS, SIZE, STEPS = 16, 8, 24, 128, 4
 WORKFLOWS = (
-    "7-kandinsky_text_loop",
-    "8-kandinsky_noise_loop",
-    "9-kandinsky_text_and_noise",
-    "10-kandinsky_image_prompt",
-    "11-unclip_image_prompt",
+    "8-kandinsky_text_loop",
+    "9-kandinsky_noise_loop",
+    "10-kandinsky_text_and_noise",
+    "11-kandinsky_image_prompt",
+    "12-unclip_image_prompt",
 )
-"""Those whose own frames are shown."""
+"""Those whose own frames are shown, drawn with random weights."""
 
 
 class Runs(NamedTuple):
     """What came out."""
 
-    drift: object
-    """The sample clip's."""
-    comparison: Image.Image
-    """Compare Drifts' page: the clip, and the same encoded again to a low quality."""
     frames: dict[str, list[np.ndarray]]
-    """Workflow -> its video's frames."""
+    """Workflow -> what it drew."""
+    clips: dict[str, list[np.ndarray]]
+    """Workflow -> the clip that it follows, where that is not the sample clip."""
+    drift: object = None
+    """The sample clip's."""
+    comparison: Image.Image | None = None
+    """Compare Drifts' page: the clip, and the same encoded again to a low quality."""
 
 
-def run_all() -> Runs:
-    """Start a server, run everything, and stop it."""
-    weights.ensure(BASE_DIR / "models")
+def run(names: Collection[str]) -> Runs:
+    """Start a server, run what the named thumbnails show, and stop it."""
+    frames, clips = {}, {}
+    others = set(names) - {demo.WORKFLOW.stem}
+    if others:
+        weights.ensure(BASE_DIR / "models")
     with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
+        if demo.WORKFLOW.stem in names:
+            rendered = demo.render(server)
+            frames[demo.WORKFLOW.stem] = rendered.drawn
+            clips[demo.WORKFLOW.stem] = rendered.clip
+        if not others:
+            return Runs(frames, clips)
         clip = server.upload(sample_clip(Path(folder) / "clip.mp4", FRAMES / FPS, CLIP_FPS))
         ball = list(rolling_ball(FRAMES * CLIP_FPS // FPS))
         again = write_clip(server.input_dir / "again.mp4", ball, CLIP_FPS, options={"crf": "38"})
         Image.fromarray(ball[len(ball) // 2]).save(server.input_dir / "picture.png")
-        drift, comparison = _read(server, clip, again.name)
-        frames = {name: _draw(server, name, clip, "picture.png") for name in WORKFLOWS}
-    return Runs(drift, comparison, frames)
+        read = _read(server, clip, again.name)
+        drawn = [name for name in WORKFLOWS if name in others]
+        frames |= {name: _draw(server, name, clip, "picture.png") for name in drawn}
+    return Runs(frames, clips, *read)
 
 
 def _read(server: ComfyServer, clip: str, again: str) -> tuple[object, Image.Image]:
@@ -83,7 +96,5 @@ def _draw(server: ComfyServer, name: str, clip: str, picture: str) -> list[np.nd
         ("BasicScheduler", "steps"): STEPS,
     }
     replace_values(prompt, values)
-    (number,) = ids_of(prompt, "SaveVideo")
-    (video,) = server.run(prompt)["outputs"][number]["images"]
-    with av.open(io.BytesIO(server.view(**video))) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    (video,) = server.run(prompt)["outputs"][demo.only(prompt, "SaveVideo")]["images"]
+    return demo.frames_of(server.view(**video))

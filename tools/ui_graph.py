@@ -32,6 +32,7 @@ SIZES = {  # (width, least height) of what shows a text, a picture or a file's n
     "Kandinsky22LoadDecoder": (WIDE, 0),
     "Kandinsky22LoadPrior": (WIDE, 0),
     "Kandinsky22Encode": (WIDE, 0),
+    "ClipDriftLoadOpenCLIP": (WIDE, 0),
     "unCLIPCheckpointLoader": (WIDE, 0),
     "LoadImage": (WIDE, 340),
     "ClipDriftReport": (440, 800),

@@ -18,6 +18,7 @@ from .parts import (
     SEED,
     SIZE,
     Motion,
+    Sampling,
     Subject,
     draw_batch,
     draw_frames,
@@ -71,15 +72,37 @@ def kandinsky(add: Graph, prompt: str, image: bool = False) -> Subject:
         type="stable_cascade",
     )
     vision = add("CLIPVisionLoader", models.BIG_G, clip_name=models.BIG_G["name"])
-    inputs = {"prior": prior, "clip": clip, "text": prompt, "clip_vision": vision, "seed": SEED}
-    loaders, between = [decoder, prior, clip, vision], []
-    if image:
-        picture = add("LoadImage", image=IMAGE)
-        seen = add("CLIPVisionEncode", clip_vision=vision, image=picture)
-        inputs |= {"image": seen, "image_weight": 1.0}
-        loaders, between = [*loaders, picture], [column(Space(0, 2 * LOW), seen)]
-    encode = add("Kandinsky22Encode", **inputs)
-    canvas = add("EmptyLatentImage", width=SIZE, height=SIZE)
+    loaders = [decoder, prior, clip, vision]
+    if not image:
+        return imagined(add, loaders, KANDINSKY, SIZE, text=prompt)
+    picture = add("LoadImage", image=IMAGE)
+    seen = add("CLIPVisionEncode", clip_vision=vision, image=picture)
+    inputs = {"text": prompt, "image": seen, "image_weight": 1.0}
+    beside = column(Space(0, 2 * LOW), seen)
+    return imagined(add, loaders, KANDINSKY, SIZE, picture, beside=beside, **inputs)
+
+
+def imagined(
+    add: Graph,
+    loaders: list[Node],
+    sampling: Sampling,
+    size: int,
+    *below: Node,
+    beside: Stack | None = None,
+    **inputs,
+) -> Subject:
+    """Loaders of decoder, prior, text encoder and image encoder → the prior's image embeddings.
+
+    The last two may be one node. `below` stands under them, `beside` next to them; `inputs` are
+    those of Kandinsky 2.2 Prior.
+    """
+    decoder, prior, clip, vision = loaders
+    encode = add(
+        "Kandinsky22Encode", prior=prior, clip=clip, clip_vision=vision, seed=SEED, **inputs
+    )
+    canvas = add("EmptyLatentImage", width=size, height=size)
+    sources = column(*dict.fromkeys(loaders), *below)
+    between = [beside] if beside else []
     return Subject(
         decoder["model"],
         Output(clip, 0),
@@ -88,8 +111,8 @@ def kandinsky(add: Graph, prompt: str, image: bool = False) -> Subject:
         encode["positive"],
         encode["negative"],
         canvas,
-        Group(MODELS, GREEN, row(column(*loaders), *between, column(Space(0, OVER), encode))),
-        KANDINSKY,
+        Group(MODELS, GREEN, row(sources, *between, column(Space(0, OVER), encode))),
+        sampling,
     )
 
 

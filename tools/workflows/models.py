@@ -52,6 +52,12 @@ TEXT_ENCODER = model_file(
     "text_encoders",
 )
 
+# The pack's own, which need no download.
+MINI_CLIP = "mini-kandinsky-clip.safetensors"
+MINI_DECODER = "mini-kandinsky-decoder.safetensors"
+MINI_MOVQ = "mini-kandinsky-movq.safetensors"
+MINI_PRIOR = "mini-kandinsky-prior.safetensors"
+
 STAND_INS = {
     CHECKPOINT["name"]: "random_sd15.safetensors",
     UNCLIP["name"]: "random_unclip_l.safetensors",

@@ -90,11 +90,13 @@ class Motion(NamedTuple):
     drift: Output
     rotation: Output
     place: Stack
+    frames: Output | None = None
+    """The clip's own pictures."""
 
 
-def motion(add: Graph, subject: Subject) -> Motion:
-    """Load Video → drift, with its report → rotations."""
-    video = add("LoadVideo", file=VIDEO)
+def motion(add: Graph, subject: Subject, clip: str = VIDEO, frames: bool = False) -> Motion:
+    """Load Video → drift, with its report → rotations; the clip's frames where asked for."""
+    video = add("LoadVideo", file=clip)
     drift = add(
         "ClipDriftFromVideo",
         frames=video,
@@ -105,15 +107,18 @@ def motion(add: Graph, subject: Subject) -> Motion:
     report = add("ClipDriftReport", drift=drift)
     shape = add("ClipDriftShape", drift=drift, frames=FRAMES)
     rotation = add("ClipDriftRotation", start=shape, pairing="from_first", centered=False)
+    pictures = add("GetVideoComponents", video=video) if frames else None
     sources = column(video, subject.eye) if subject.eye else video
+    reading = column(drift, pictures) if pictures else drift
     turn = Group("3 Turn it into rotations", PURPLE, row(shape, rotation))
     return Motion(
         Output(shape, 0),
         rotation["rotation"],
         row(
-            Group("2 Read the motion", BLUE, row(sources, drift)),
+            Group("2 Read the motion", BLUE, row(sources, reading)),
             column(turn, Group("See what was read", TEAL, report)),
         ),
+        pictures and pictures["images"],
     )
 
 
@@ -192,11 +197,11 @@ def drifting_noise(add: Graph, subject: Subject, read: Motion, drift: float) -> 
     )
 
 
-def save(add: Graph, images: Any, name: str) -> Group:
-    """Frames → a video file."""
+def save(add: Graph, images: Any, name: str, *before: Stack, title: str = "Save") -> Group:
+    """Frames → a video file; `before` stands what made the frames ready."""
     video = add("CreateVideo", images=images, fps=FPS)
     saved = add("SaveVideo", video=video, filename_prefix=f"clip-drift/{name}")
-    return Group("5 Save", TEAL, row(video, saved))
+    return Group(f"5 {title}", TEAL, row(*before, video, saved))
 
 
 def page(

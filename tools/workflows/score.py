@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from ui_graph import Graph, Group, Space, Stack, column, row
+from ui_graph import Graph, Group, Output, Space, Stack, column, row
 
 from .parts import (
     BLUE,
     LOW,
     NOTE,
+    Motion,
+    Subject,
     draw_batch,
     group,
     motion,
@@ -54,14 +56,16 @@ and the same frames *shuffled*. A score that a control reaches too says nothing.
         "ClipDriftRotateConditioning", conditioning=subject.positive, rotation=read.rotation
     )
     drawn = draw_batch(add, subject, read, moved, 0.0)
+    scored = score(add, subject, read, drawn.images)
+    results = column(save(add, drawn.images, "scored"), scored)
+    return page(text, subject, read, group("Move it and draw", drawn), results)
+
+
+def score(add: Graph, subject: Subject, read: Motion, images: Output) -> Group:
+    """Frames are looked at again and compared with the motion that they were to follow."""
     again = add.titled(
-        "Look at the result",
-        "ClipDriftFromVideo",
-        frames=drawn.images,
-        encoder=subject.encoder,
+        "Look at the result", "ClipDriftFromVideo", frames=images, encoder=subject.encoder
     )
     compared = add("ClipDriftCompare", reference=read.drift, result=again["drift"])
     verdict = add.titled("Verdict", "PreviewAny", source=compared["verdict"])
-    scored = Group("6 Score it", BLUE, row(column(Space(0, LOW), again), compared, verdict))
-    results = column(save(add, drawn.images, "scored"), scored)
-    return page(text, subject, read, group("Move it and draw", drawn), results)
+    return Group("6 Score it", BLUE, row(column(Space(0, LOW), again), compared, verdict))
