@@ -46,7 +46,7 @@ class RotationSequence:
         cls,
         trajectory: Drift | Tensor,
         pairing: Pairing = "from_first",
-        centered: bool = True,
+        centered: bool = False,
     ) -> "RotationSequence":
         """The motion of one clip.
 
@@ -88,7 +88,7 @@ class RotationSequence:
         )
 
     @classmethod
-    def from_pairs(cls, start: Tensor, end: Tensor, centered: bool = True) -> "RotationSequence":
+    def from_pairs(cls, start: Tensor, end: Tensor, centered: bool = False) -> "RotationSequence":
         """Frame i moves as start_i → end_i.
 
         Args:

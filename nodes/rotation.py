@@ -37,10 +37,11 @@ class ClipDriftRotation(io.ComfyNode):
                 ),
                 io.Boolean.Input(
                     "centered",
-                    default=True,
+                    default=False,
                     tooltip="Take the clip's mean embedding out first, so that what all frames "
-                    "share (the subject, the style) stays and only the motion turns. The angles "
-                    "get much larger: start with a strength of 0.1 to 0.3 on text prompts.",
+                    "share (the subject, the style) stays and only the motion turns. On for method "
+                    "rotate on image embeddings, off for carry. The angles get much larger: start "
+                    "with a strength of 0.1 to 0.3 on text prompts.",
                 ),
                 io.MultiType.Input(
                     "end",

@@ -110,7 +110,7 @@ DEFAULTS = {
     ("ClipDriftFromVideo", "crop"): "center",
     ("ClipDriftLoadOpenCLIP", "allow_download"): False,
     ("ClipDriftRotation", "pairing"): "from_first",
-    ("ClipDriftRotation", "centered"): True,
+    ("ClipDriftRotation", "centered"): False,
     ("ClipDriftRotateConditioning", "method"): "carry",
     ("ClipDriftRotateConditioning", "strength"): 1.0,
     ("ClipDriftRotateConditioning", "preserve_norm"): True,

@@ -10,7 +10,7 @@ from prior_model import build_prior, read_texts
 from runs import RUNS, Plan, fit
 from torch import Tensor, nn
 
-PLAN = Plan("prior", steps=4000, batch=64, rate=1e-3, warmup=200, average=0.999, look=10**9)
+PLAN = Plan("prior", steps=5500, batch=64, rate=1e-3, warmup=200, average=0.999, look=10**9)
 DROPPED = 0.1  # how often the text is empty, for guidance
 
 
@@ -25,7 +25,7 @@ def train(steps: int | None = None, device: str = "cpu", runs: Path = RUNS) -> n
     prior = build_prior().to(device)
     prior.clip_mean.copy_(pairs.embeddings.mean(0, keepdim=True))
     prior.clip_std.copy_(pairs.embeddings.std(0, keepdim=True))
-    answers = prior.normalise(pairs.embeddings.to(device))
+    embeddings = pairs.embeddings.to(device)
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         seed = plan.seed_of(step)
@@ -37,7 +37,7 @@ def train(steps: int | None = None, device: str = "cpu", runs: Path = RUNS) -> n
         text = read_texts(clip, tokenize(texts).to(device))
         times = torch.randint(TIMES, (plan.batch,), generator=generator)
         power = powers[times].to(device)[:, None]
-        answer = answers[rows.to(device)]
+        answer = prior.normalise(embeddings[rows.to(device)])
         noise = torch.randn(answer.shape, generator=generator).to(device)
         noisy = power.sqrt() * answer + (1 - power).sqrt() * noise
         error = (prior(noisy, times.to(device), *text) - answer).square().mean()
