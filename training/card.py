@@ -22,6 +22,13 @@ TITLES = {
     "prior": "prior",
 }
 
+HISTORY = """These very weights were not made in one go. At commit b3acd90 the MoVQ, 3600 steps of
+the CLIP, and on its embeddings 5000 of the UNet (its plan was 4000 steps long until step 2003 and
+6000 until 2225) and 4000 of the prior. Then the CLIP went on with scenes that differ in shape
+alone, and the UNet and the prior on its new embeddings, up to the steps above. The commands alone
+give weights of the same kind, not the same numbers.
+"""
+
 # Everything that weights depend on, beside the libraries.
 MADE_BY = (
     *(f"training/{name}.py" for name in ("world", "captions", "vocabulary", "pairs", "runs")),
@@ -58,8 +65,10 @@ def _card(folder: Path, runs: Path, figures: dict[str, dict]) -> str:
 
 A complete, tiny Kandinsky 2.2: CLIP, prior, decoder UNet and MoVQ, of the same classes and in the
 same file layout as the real ones. It was trained from nothing on a toy world, and draws nothing
-else: one {_listed(SHAPES)} in {_listed(COLOURS)}, on {_listed(GROUNDS)}, {SIZE} × {SIZE} pixels, of
-any place, size and tilt. It is there to see the method work without a download.
+else: one {_listed(SHAPES)}
+in {_listed(COLOURS)},
+on {_listed(GROUNDS)},
+{SIZE} × {SIZE} pixels, of any place, size and tilt. It is there to see the method work without a download.
 
 Captions are plain words, for instance "a small yellow star, tilted to the left, far right and near
 the top on navy".
@@ -90,7 +99,8 @@ held-out picture. *prior*: from a held-out caption, drawn by the decoder.
 
 at commit {_commit()}, the UNet and the prior on {COUNT} scenes. No data but the toy world's was
 used.
-"""
+
+{HISTORY}"""
 
 
 def _listed(names) -> str:

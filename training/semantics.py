@@ -27,7 +27,7 @@ from trials import Trial, make_trials
 from world import SIZE, Measures, measure, render
 
 RESULTS = Path(__file__).resolve().parent / "semantics.json"
-STEPS, CFG = 10, 1.5
+STEPS, CFG = 10, 1.0
 
 PATHS = ("across", "down", "diagonal", "round", "swing")
 ASPECTS = {

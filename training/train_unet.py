@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from unet_model import TIMES, build_unet, draw_latents, signal_power
 from world import HELD_OUT, SIZE, draw_scenes, render
 
-PLAN = Plan("unet", steps=7000, batch=64, rate=1e-3, warmup=200, average=0.999, look=500)
+PLAN = Plan("unet", steps=6400, batch=64, rate=1e-3, warmup=200, average=0.999, look=500)
 DROPPED = 0.1  # how often the embedding is that of an empty picture, for guidance
 UNSURE = 0.1  # the most noise on an embedding, of its length: walks and the prior leave it too
 HEAVIEST = 5.0
