@@ -51,7 +51,8 @@ moves the **image embedding** that the prior draws for the prompt.
   cyan, blue, pink, white*; *circle, square, triangle, star*; *upright, tilted to the left*; *in the
   middle, at the top left, far right*; *on black, navy, maroon, dark green, dark grey*. Let it begin
   where the clip begins.
-- **Rotate Conditioning** `strength`: 1 is the clip's own motion, 0 a still. And `method`.
+- **Rotate Conditioning** `strength`: 1 is the clip's own motion, 0 a still. And `method`: *tangent*
+  follows the clip and keeps the prompt; *carry* brings more of the clip's look along.
 - **Load Video**: another clip. Side by side, it is shown in step if it has {FPS} frames a second.
 
 Next: *8-kandinsky_text_loop*, the same with the real model.
@@ -60,7 +61,7 @@ Next: *8-kandinsky_text_loop*, the same with the real model.
     )
     subject = mini_kandinsky(add)
     read = motion(add, subject, CLIP, frames=True)
-    moved = walk_embedding(add, subject, read)
+    moved = walk_embedding(add, subject, read, method="tangent")
     drawn = draw_batch(add, subject, read, moved, 0.0)
     shown = side_by_side(add, read, drawn.images)
     scored = score(add, subject, read, drawn.images)
