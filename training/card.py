@@ -68,7 +68,8 @@ same file layout as the real ones. It was trained from nothing on a toy world, a
 else: one {_listed(SHAPES)}
 in {_listed(COLOURS)},
 on {_listed(GROUNDS)},
-{SIZE} × {SIZE} pixels, of any place, size and tilt. It is there to see the method work without a download.
+{SIZE} × {SIZE} pixels, of any place, size and tilt. It is there to see the method work without a
+download.
 
 Captions are plain words, for instance "a small yellow star, tilted to the left, far right and near
 the top on navy".
