@@ -275,6 +275,30 @@ def test_the_exported_clip_is_the_trained_one(trained):
     assert (states - told.states[:, : states.shape[1]])[tokens != 0].abs().max() < 2e-2
 
 
+def test_the_unet_learns_on_white_embeddings_and_is_used_on_plain_ones(trained):
+    import unet_model
+
+    embeddings = torch.randn(500, 16) * torch.logspace(-1, 2, 16) + 3
+    whitening = unet_model.whitening_of(embeddings, 0.0)
+    white = embeddings @ whitening
+    assert (white.T @ white / 500 - torch.eye(16)).abs().max() < 1e-3
+    noisy = torch.linalg.eigvalsh(unet_model.whitening_of(embeddings, 10.0))
+    assert noisy.max() <= 0.1 * (1 + 1e-4)  # what drowns in noise is not blown up beyond it
+
+    learning = unet_model.learn_as_of_white(
+        unet_model.build_unet(), torch.eye(unet_model.EMBEDDING)
+    )
+    learning.load_state_dict(
+        torch.load(runs.state_file("unet", trained), weights_only=True)["average"]
+    )
+    used = unet_model.trained_unet(trained)
+    assert used.state_dict().keys() == unet_model.build_unet().state_dict().keys()
+    x, given = torch.randn(2, 4, 8, 8), torch.randn(2, 1, unet_model.EMBEDDING)
+    with torch.no_grad():
+        told = [unet(x, torch.tensor([500.0, 20.0]), given) for unet in (learning, used)]
+    assert torch.allclose(*told, atol=1e-5)
+
+
 def stream_frames(path: Path, size: int) -> torch.Tensor:
     """(F, 3, size, size) in 0..1, as Video → CLIP Drift gets them."""
     with open_frames(path, size) as stream:

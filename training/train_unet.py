@@ -8,10 +8,17 @@ from movq_model import decode_all, trained_movq
 from pairs import make_pairs
 from runs import RUNS, Plan, fit, save_picture
 from torch import Tensor, nn
-from unet_model import TIMES, build_unet, draw_latents, signal_power
+from unet_model import (
+    TIMES,
+    build_unet,
+    draw_latents,
+    learn_as_of_white,
+    signal_power,
+    whitening_of,
+)
 from world import HELD_OUT, SIZE, draw_scenes, render
 
-PLAN = Plan("unet", steps=6400, batch=64, rate=1e-3, warmup=200, average=0.999, look=500)
+PLAN = Plan("unet", steps=11000, batch=64, rate=1e-3, warmup=200, average=0.999, look=500)
 DROPPED = 0.1  # how often the embedding is that of an empty picture, for guidance
 UNSURE = 0.1  # the most noise on an embedding, of its length: walks and the prior leave it too
 HEAVIEST = 5.0
@@ -32,7 +39,8 @@ def train(
     empty = empty_embedding(clip).to(device)
     powers = signal_power()
     torch.manual_seed(plan.seed)
-    unet = build_unet().to(device)
+    unsure = UNSURE / 3**0.5 * embeddings.square().mean().sqrt().item()
+    unet = learn_as_of_white(build_unet(), whitening_of(embeddings, unsure)).to(device)
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         generator = torch.Generator().manual_seed(plan.seed_of(step))

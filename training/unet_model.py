@@ -6,6 +6,7 @@ import torch
 from clip_model import EMBEDDING
 from runs import RUNS, load_trained
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 HEAD_DIM = 32
 SIZES = {
@@ -30,8 +31,48 @@ def build_unet() -> nn.Module:
     return Unet(**SIZES)
 
 
+class OfWhite(nn.Module):
+    """Weights (O, E) of a linear layer, learnt as if its input were white.
+
+    What is small in CLIP's space, a tilt beside a colour, would else be learnt last.
+    """
+
+    def __init__(self, whitening: Tensor):
+        super().__init__()
+        self.register_buffer("whitening", whitening)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight @ self.whitening
+
+
+def whitening_of(embeddings: Tensor, noise: float) -> Tensor:
+    """(N, E) → the symmetric (E, E) that makes them white, as far as they stand out of noise.
+
+    Args:
+        noise: the noise's standard deviation, each way.
+    """
+    moment = embeddings.T @ embeddings / len(embeddings)
+    power, axes = torch.linalg.eigh(moment.double())
+    return ((axes * (power + noise**2).rsqrt()) @ axes.T).float()
+
+
+def learn_as_of_white(unet: nn.Module, whitening: Tensor) -> nn.Module:
+    """Give the two layers that take the embedding weights of its whitened form, in place."""
+    for layer in _embedding_layers(unet):
+        parametrize.register_parametrization(layer, "weight", OfWhite(whitening))
+    return unet
+
+
+def _embedding_layers(unet: nn.Module) -> tuple[nn.Module, nn.Module]:
+    return unet.add_embedding.image_proj, unet.encoder_hid_proj.image_embeds
+
+
 def trained_unet(runs: Path = RUNS) -> nn.Module:
-    return load_trained("unet", build_unet(), runs)
+    """The UNet, its weights those of the embedding as it is."""
+    unet = load_trained("unet", learn_as_of_white(build_unet(), torch.eye(EMBEDDING)), runs)
+    for layer in _embedding_layers(unet):
+        parametrize.remove_parametrizations(layer, "weight")
+    return unet
 
 
 def signal_power() -> Tensor:
