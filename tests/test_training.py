@@ -277,12 +277,13 @@ def test_the_exported_clip_is_the_trained_one(trained):
 
 def test_the_unet_learns_on_white_embeddings_and_is_used_on_plain_ones(trained):
     import unet_model
+    from whitening import whitening_of
 
     embeddings = torch.randn(500, 16) * torch.logspace(-1, 2, 16) + 3
-    whitening = unet_model.whitening_of(embeddings, 0.0)
+    whitening = whitening_of(embeddings, 0.0)
     white = embeddings @ whitening
     assert (white.T @ white / 500 - torch.eye(16)).abs().max() < 1e-3
-    noisy = torch.linalg.eigvalsh(unet_model.whitening_of(embeddings, 10.0))
+    noisy = torch.linalg.eigvalsh(whitening_of(embeddings, 10.0))
     assert noisy.max() <= 0.1 * (1 + 1e-4)  # what drowns in noise is not blown up beyond it
 
     learning = unet_model.learn_as_of_white(

@@ -25,16 +25,20 @@ TITLES = {
 HISTORY = """These very weights were not made in one go. At commit b3acd90 the MoVQ, 3600 steps of
 the CLIP, and on its embeddings 5000 of the UNet (its plan was 4000 steps long until step 2003 and
 6000 until 2225) and 4000 of the prior. Then the CLIP went on with scenes that differ in shape
-alone, and on its new embeddings the prior to its end and the UNet to step 6400, then with a plan of
-12400 steps until 8113. At step 7179 the two layers of the UNet that take the embedding were
-rewritten as of white embeddings, which changed nothing in what they computed, but from there on
-tilted shapes were learnt, too. The commands alone give weights of the same kind, not the same
-numbers.
+alone, and on its new embeddings the UNet to step 6400 and the prior to 5500. The UNet had a plan of
+12400 steps until step 8113; at 7179 the two layers of it that take the embedding were rewritten as
+of white embeddings, which changed nothing in what they computed, but from there on tilted shapes
+were learnt, too. The prior has learnt by its error on white embeddings since step 5500, and without
+colours that have no name since 7007. The commands alone give weights of the same kind, not
+the same numbers.
 """
 
 # Everything that weights depend on, beside the libraries.
 MADE_BY = (
-    *(f"training/{name}.py" for name in ("world", "captions", "vocabulary", "pairs", "runs")),
+    *(
+        f"training/{name}.py"
+        for name in ("world", "captions", "vocabulary", "pairs", "runs", "whitening")
+    ),
     ":(glob)training/train*.py",
     ":(glob)training/*_model.py",
     "clip_drift/kandinsky22",

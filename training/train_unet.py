@@ -14,8 +14,8 @@ from unet_model import (
     draw_latents,
     learn_as_of_white,
     signal_power,
-    whitening_of,
 )
+from whitening import whitening_of
 from world import HELD_OUT, SIZE, draw_scenes, render
 
 PLAN = Plan("unet", steps=11000, batch=64, rate=1e-3, warmup=200, average=0.999, look=500)

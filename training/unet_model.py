@@ -45,17 +45,6 @@ class OfWhite(nn.Module):
         return weight @ self.whitening
 
 
-def whitening_of(embeddings: Tensor, noise: float) -> Tensor:
-    """(N, E) → the symmetric (E, E) that makes them white, as far as they stand out of noise.
-
-    Args:
-        noise: the noise's standard deviation, each way.
-    """
-    moment = embeddings.T @ embeddings / len(embeddings)
-    power, axes = torch.linalg.eigh(moment.double())
-    return ((axes * (power + noise**2).rsqrt()) @ axes.T).float()
-
-
 def learn_as_of_white(unet: nn.Module, whitening: Tensor) -> nn.Module:
     """Give the two layers that take the embedding weights of its whitened form, in place."""
     for layer in _embedding_layers(unet):
