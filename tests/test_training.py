@@ -17,6 +17,7 @@ from torch import nn
 TRAINING = Path(__file__).resolve().parent.parent / "training"
 sys.path.insert(0, str(TRAINING))
 
+import begin  # noqa: E402
 import captions  # noqa: E402
 import export  # noqa: E402
 import exported  # noqa: E402
@@ -192,7 +193,7 @@ class Line(nn.Module):
 
 
 def learn(steps: int, folder: Path, stop_at: int | None = None) -> nn.Module:
-    plan = runs.Plan("clip", steps=20, batch=4, rate=0.1, warmup=3, average=0.5).until(steps)
+    plan = runs.Plan("clip", steps=20, batch=4, rate=0.1, warmup=3, average=0.5).but(steps=steps)
     module = Line()
 
     def loss_of(step: int):
@@ -305,3 +306,24 @@ def stream_frames(path: Path, size: int) -> torch.Tensor:
     with open_frames(path, size) as stream:
         frames = torch.cat([batch.frames for batch in stream])
     return frames.permute(0, 3, 1, 2).float() / 255
+
+
+def test_a_run_begins_with_exported_weights(trained, tmp_path):
+    import unet_model
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs, "CHUNK", 256)
+        patch.setattr(pairs, "COUNT", 256)
+        for part in begin.BUILDERS:
+            begin.begin(part, trained / "export", tmp_path)
+        shipped = exported.load_mini(trained / "export").unet
+        begun = unet_model.trained_unet(tmp_path)
+        x, given = torch.randn(2, 4, 8, 8), torch.randn(2, 1, unet_model.EMBEDDING)
+        with torch.no_grad():
+            told = [unet(x, torch.tensor([500.0, 20.0]), given) for unet in (shipped, begun)]
+        assert torch.allclose(*told, atol=1e-4)  # float32, to the white embeddings and back
+        with pytest.raises(SystemExit, match="is there already"):
+            begin.begin("unet", trained / "export", tmp_path)
+        train.main(["unet", "--steps", "1", "--rate", "1e-4", "--runs", str(tmp_path)])
+    assert runs.progress_of("unet", tmp_path)["step"] == 1
+    assert runs.progress_of("unet", tmp_path)["plan"]["rate"] == 1e-4

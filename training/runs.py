@@ -43,9 +43,9 @@ class Plan:
     seed: int = 0
     look: int = 500
 
-    def until(self, steps: int | None) -> "Plan":
-        """The same plan of another length; None = as it is."""
-        return self if steps is None else replace(self, steps=steps)
+    def but(self, **changes: float | None) -> "Plan":
+        """The same plan with other values; None = as it is."""
+        return replace(self, **{name: to for name, to in changes.items() if to is not None})
 
     def rate_at(self, step: int) -> float:
         if step < self.warmup:
@@ -99,7 +99,8 @@ def fit(
         state = torch.load(saved, map_location="cpu", weights_only=True)
         module.load_state_dict(state["module"])
         average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
+        if state["optimiser"]:  # not where begin.py wrote it
+            optimiser.load_state_dict(state["optimiser"])
         step, seconds = state["step"], state["seconds"]
 
     def save() -> None:

@@ -1,6 +1,7 @@
 """Train Mini Kandinsky: a part, or everything in order. The same command goes on where it ended.
 
-    python training/train.py clip|movq|unet|prior|classifier|all [--steps N] [--device cpu|cuda]
+    python training/train.py clip|movq|unet|prior|classifier|all
+        [--steps N] [--rate R] [--seed S] [--device cpu|cuda]
 
 State, logs and pictures are kept in .run/mini/<part>/.
 """
@@ -19,7 +20,8 @@ PARTS = ("classifier", "clip", "movq", "unet", "prior")
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("part", choices=[*PARTS, "all"])
-    parser.add_argument("--steps", type=int, help="instead of the part's own plan")
+    for name, kind in (("steps", int), ("rate", float), ("seed", int)):
+        parser.add_argument(f"--{name}", type=kind, help="instead of that of the part's own plan")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--runs", type=Path, default=RUNS, help="where the state is kept")
     parser.add_argument(
@@ -32,7 +34,8 @@ def main(arguments: list[str] | None = None) -> None:
     for part in PARTS if options.part == "all" else [options.part]:
         trainer = importlib.import_module(f"train_{part}")
         more = {"unfinished": True} if part == "unet" and options.unfinished else {}
-        trainer.train(options.steps, options.device, options.runs, **more)
+        plan = trainer.PLAN.but(steps=options.steps, rate=options.rate, seed=options.seed)
+        trainer.train(plan, options.device, options.runs, **more)
 
 
 def prepare() -> None:

@@ -13,8 +13,7 @@ from world import draw_scenes, render
 PLAN = Plan("classifier", steps=3000, batch=64, rate=2e-3, average=0.99, look=10**9)
 
 
-def train(steps: int | None = None, device: str = "cpu", runs: Path = RUNS) -> nn.Module:
-    plan = PLAN.until(steps)
+def train(plan: Plan = PLAN, device: str = "cpu", runs: Path = RUNS) -> nn.Module:
     torch.manual_seed(plan.seed)
     classifier = Classifier().to(device)
 

@@ -61,8 +61,7 @@ def draw_alike(count: int, seed: int) -> Scenes:
     return scenes.but(**changes)
 
 
-def train(steps: int | None = None, device: str = "cpu", runs: Path = RUNS) -> nn.Module:
-    plan = PLAN.until(steps)
+def train(plan: Plan = PLAN, device: str = "cpu", runs: Path = RUNS) -> nn.Module:
     torch.manual_seed(plan.seed)
     clip = build_clip().to(device)
     tokenize = build_tokenizer(runs)

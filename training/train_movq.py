@@ -48,8 +48,7 @@ def difference(drawn: Tensor, true: Tensor) -> Tensor:
     return error.abs().mean() + slopes
 
 
-def train(steps: int | None = None, device: str = "cpu", runs: Path = RUNS) -> nn.Module:
-    plan = PLAN.until(steps)
+def train(plan: Plan = PLAN, device: str = "cpu", runs: Path = RUNS) -> nn.Module:
     torch.manual_seed(plan.seed)
     movq = build_movq().to(device)
     movq.quantize.requires_grad_(False)

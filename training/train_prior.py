@@ -17,10 +17,9 @@ DROPPED = 0.1  # how often the text is empty, for guidance
 FINE = 0.1  # what of a normalised embedding is too small to matter
 
 
-def train(steps: int | None = None, device: str = "cpu", runs: Path = RUNS) -> nn.Module:
+def train(plan: Plan = PLAN, device: str = "cpu", runs: Path = RUNS) -> nn.Module:
     from clip_drift.kandinsky22.prior_sampling import TIMES, signal_power
 
-    plan = PLAN.until(steps)
     pairs = make_pairs(runs, device)
     clip, tokenize = trained_clip(runs).to(device), build_tokenizer(runs)
     powers = torch.tensor(signal_power())

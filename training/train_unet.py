@@ -16,12 +16,15 @@ from unet_model import (
     signal_power,
 )
 from whitening import whitening_of
-from world import HELD_OUT, SIZE, draw_scenes, render
+from world import HELD_OUT, SHAPES, SIZE, draw_scenes, render
 
 PLAN = Plan("unet", steps=11000, batch=64, rate=1e-3, warmup=200, average=0.999, look=500)
 DROPPED = 0.1  # how often the embedding is that of an empty picture, for guidance
-UNSURE = 0.1  # the most noise on an embedding, of its length: walks and the prior leave it too
+UNSURE = 0.05  # the most noise on an embedding, of its length: walks and the prior leave it too
 HEAVIEST = 5.0
+ALIKE = ("square", "star")  # small ones look much alike,
+SMALL = 0.16  # up to this radius,
+OFTEN = 3.0  # and are drawn so many times as often
 
 
 def empty_embedding(clip: nn.Module) -> Tensor:
@@ -29,18 +32,23 @@ def empty_embedding(clip: nn.Module) -> Tensor:
     return embed_all(clip, torch.full((1, 3, SIZE, SIZE), 0.5))[0]
 
 
+def whitening_for(embeddings: Tensor) -> Tensor:
+    """(N, E) → (E, E), of embeddings as unsure as the UNet gets them."""
+    return whitening_of(embeddings, UNSURE / 3**0.5 * embeddings.square().mean().sqrt().item())
+
+
 def train(
-    steps: int | None = None, device: str = "cpu", runs: Path = RUNS, unfinished: bool = False
+    plan: Plan = PLAN, device: str = "cpu", runs: Path = RUNS, unfinished: bool = False
 ) -> nn.Module:
-    plan = PLAN.until(steps)
     pairs = make_pairs(runs, device, unfinished)
     latents, embeddings = pairs.latents.to(device), pairs.embeddings.to(device)
     clip, movq = trained_clip(runs), trained_movq(runs)
     empty = empty_embedding(clip).to(device)
     powers = signal_power()
+    alike = torch.isin(pairs.scenes.shape, torch.tensor([SHAPES.index(name) for name in ALIKE]))
+    often = torch.where(alike & (pairs.scenes.radius < SMALL), OFTEN, 1.0)
     torch.manual_seed(plan.seed)
-    unsure = UNSURE / 3**0.5 * embeddings.square().mean().sqrt().item()
-    unet = learn_as_of_white(build_unet(), whitening_of(embeddings, unsure)).to(device)
+    unet = learn_as_of_white(build_unet(), whitening_for(embeddings)).to(device)
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         generator = torch.Generator().manual_seed(plan.seed_of(step))
@@ -51,7 +59,7 @@ def train(
         def normal(shape: torch.Size) -> Tensor:
             return torch.randn(shape, generator=generator).to(device)
 
-        rows = torch.randint(len(latents), (plan.batch,), generator=generator).to(device)
+        rows = torch.multinomial(often, plan.batch, True, generator=generator).to(device)
         given = embeddings[rows]
         blur = UNSURE * uniform(plan.batch, 1) * given.norm(dim=1, keepdim=True)
         given = given + blur * normal(given.shape) / given.shape[1] ** 0.5

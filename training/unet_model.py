@@ -45,9 +45,15 @@ class OfWhite(nn.Module):
         return weight @ self.whitening
 
 
-def learn_as_of_white(unet: nn.Module, whitening: Tensor) -> nn.Module:
-    """Give the two layers that take the embedding weights of its whitened form, in place."""
+def learn_as_of_white(unet: nn.Module, whitening: Tensor, learnt: bool = False) -> nn.Module:
+    """Give the two layers that take the embedding weights of its whitened form, in place.
+
+    Args:
+        learnt: the UNet computes what it did before; else its weights are a start of the new form.
+    """
     for layer in _embedding_layers(unet):
+        if learnt:
+            layer.weight.data = torch.linalg.solve(whitening, layer.weight.data, left=False)
         parametrize.register_parametrization(layer, "weight", OfWhite(whitening))
     return unet
 
