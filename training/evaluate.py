@@ -15,7 +15,7 @@ import torch
 from captions import write_captions
 from classifier import Classifier, shipped_classifier
 from export import MODELS
-from exported import Mini, load_mini
+from exported import PRIOR_CFG, Mini, load_mini
 from runs import RUNS, save_picture
 from torch import Tensor
 from torch.nn import functional
@@ -24,7 +24,6 @@ from world import HELD_OUT, SIZE, Scenes, draw_scenes, measure, render
 SEED = HELD_OUT + 1000
 STEPS = 25
 CFG = 2.0  # of the decoder
-PRIOR_CFG = 1.0
 
 
 def evaluate(mini: Mini, judge: Classifier, count: int, folder: Path) -> dict[str, dict]:
@@ -36,7 +35,7 @@ def evaluate(mini: Mini, judge: Classifier, count: int, folder: Path) -> dict[st
     captions = write_captions(scenes, SEED, complete=1.0)
     back = mini.through_movq(pictures)
     drawn = mini.draw(embeddings, steps=STEPS, cfg=CFG, seed=SEED)
-    imagined = mini.imagine(captions, seed=SEED, cfg=PRIOR_CFG)
+    imagined = mini.imagine(captions, seed=SEED)
     told = mini.draw(imagined, steps=STEPS, cfg=CFG, seed=SEED)
     shown = torch.cat([p[:16] for p in (pictures, back, drawn, told)])
     save_picture(folder / "evaluation.png", shown, scale=4)

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from unet_model import draw_latents
 from world import SIZE
 
+PRIOR_CFG = 4.0
+"""Guidance of the prior: the default of Kandinsky 2.2 Prior."""
+
 
 @dataclass
 class Mini:
@@ -35,7 +38,9 @@ class Mini:
         """Pictures encoded and decoded."""
         return decode_all(self.movq, encode_all(self.movq, pictures))
 
-    def imagine(self, texts: list[str], seed: int = 0, cfg: float = 1.0, steps: int = 25) -> Tensor:
+    def imagine(
+        self, texts: list[str], seed: int = 0, cfg: float = PRIOR_CFG, steps: int = 25
+    ) -> Tensor:
         """Texts → (B, E), by the prior."""
         return draw_texts(self.prior, self.clip, texts, seed=seed, cfg=cfg, steps=steps)
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from world import HELD_OUT, SHAPES, Scenes, draw_scenes, nearest_colour, render
 
 SEED = HELD_OUT + 50_000_000
-PRIOR_CFG = 1.0
 
 
 @dataclass
@@ -53,7 +52,7 @@ def make_trials(mini: Mini, motions: Sequence[str], count: int) -> list[Trial]:
             ideal = follow(motion, clip, unlike(motion, clip, seed + 50))
             captions = write_captions(ideal, seed, complete=1.0)
             # One by one, as Kandinsky 2.2 Prior does it: a batch would get other noise each.
-            told = [mini.imagine([text], seed=seed, cfg=PRIOR_CFG) for text in captions]
+            told = [mini.imagine([text], seed=seed) for text in captions]
             drift = mini.embed(render(clip))
             trials.append(Trial(motion, clip, ideal, drift, torch.cat(told), seed))
     return trials

@@ -23,7 +23,7 @@ from .score import score
 
 CLIP, CLIP_SIZE = "clip-drift-round.mp4", 256
 PROMPT = "a large yellow star, upright, far left and at middle height on navy"
-SIZE, SAMPLING, PRIOR_CFG = 64, Sampling(25, 2.0, "ddim", "normal"), 1.0
+SIZE, SAMPLING = 64, Sampling(25, 2.0, "ddim", "normal")
 
 
 def first(add: Graph) -> Stack:
@@ -77,7 +77,7 @@ def mini_kandinsky(add: Graph) -> Subject:
     )
     prior = add("Kandinsky22LoadPrior", prior_name=models.MINI_PRIOR)
     clip = add("ClipDriftLoadOpenCLIP", model=models.MINI_CLIP)
-    return imagined(add, [decoder, prior, clip, clip], SAMPLING, SIZE, text=PROMPT, cfg=PRIOR_CFG)
+    return imagined(add, [decoder, prior, clip, clip], SAMPLING, SIZE, text=PROMPT)
 
 
 def side_by_side(add: Graph, read: Motion, images: Output) -> Group:
