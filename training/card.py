@@ -11,7 +11,7 @@ from pathlib import Path
 
 from export import FILES, MODELS
 from pairs import COUNT
-from runs import REPO, RUNS, progress_of
+from runs import REPO, RUNS
 from safetensors import safe_open
 from world import COLOURS, GROUNDS, HELD_OUT, SHAPES, SIZE
 
@@ -22,15 +22,29 @@ TITLES = {
     "prior": "prior",
 }
 
-HISTORY = """These very weights were not made in one go. At commit b3acd90 the MoVQ, 3600 steps of
+HISTORY = """| part | steps × batch | seed | minutes |
+|---|---|---|---|
+| MoVQ | 3000 × 16 | 0 | 14 |
+| CLIP | 4800 × 128 | 0 | 33 |
+| prior | 8500 × 64 | 0 | 46 |
+| decoder UNet | 11000 × 64, then 1100 × 64 | 0, then 1 | 107, then 33 |
+
+Minutes are of wall time, on CPUs of two cores shared with other work.
+
+These very weights were not made in one go. At commit b3acd90 the MoVQ, 3600 steps of
 the CLIP, and on its embeddings 5000 of the UNet (its plan was 4000 steps long until step 2003 and
 6000 until 2225) and 4000 of the prior. Then the CLIP went on with scenes that differ in shape
 alone, and on its new embeddings the UNet to step 6400 and the prior to 5500. The UNet had a plan of
 12400 steps until step 8113; at 7179 the two layers of it that take the embedding were rewritten as
 of white embeddings, which changed nothing in what they computed, but from there on tilted shapes
 were learnt, too. The prior has learnt by its error on white embeddings since step 5500, and without
-colours that have no name since 7007. The commands alone give weights of the same kind, not
-the same numbers.
+colours that have no name since 7007. All that is at commit 478c4e0. From its weights the UNet went
+on at commit 8e4c1a1, seeing small squares and stars more often:
+
+    python training/begin.py models
+    python training/train.py unet --steps 1100 --rate 4e-4 --seed 1
+
+The commands of the whole training give weights of the same kind, not the same numbers.
 """
 
 # Everything that weights depend on, beside the libraries.
@@ -49,19 +63,16 @@ def write_card(folder: Path, runs: Path = RUNS) -> Path:
     """README.md in the folder of the exported files, from them, the runs and evaluation.json."""
     figures = json.loads((runs / "evaluation.json").read_text(encoding="utf-8"))
     path = folder / "README.md"
-    path.write_text(_card(folder, runs, figures), encoding="utf-8")
+    path.write_text(_card(folder, figures), encoding="utf-8")
     return path
 
 
-def _card(folder: Path, runs: Path, figures: dict[str, dict]) -> str:
+def _card(folder: Path, figures: dict[str, dict]) -> str:
     rows = []
     for part, file in FILES.items():
-        done = progress_of(part, runs)
-        plan = done["plan"]
         rows.append(
             f"| {TITLES[part]} | `{file}` | {_parameters(folder / file) / 1e6:.2f} M "
-            f"| {(folder / file).stat().st_size / 1e6:.1f} MB | {done['step']} × {plan['batch']} "
-            f"| {plan['seed']} | {done['seconds'] / 60:.0f} |"
+            f"| {(folder / file).stat().st_size / 1e6:.1f} MB |"
         )
     measured = [
         f"| {part} | {name.replace('_', ' ')} | {value} |"
@@ -81,11 +92,11 @@ download.
 Captions are plain words, for instance "a small yellow star, tilted to the left, far right and near
 the top on navy".
 
-| model | file | parameters | size | steps × batch | seed | minutes |
-|---|---|---|---|---|---|---|
+| model | file | parameters | size |
+|---|---|---|---|
 {chr(10).join(rows)}
 
-Weights are fp16. Minutes are of wall time, on a CPU of two cores shared with other work.
+Weights are fp16.
 
 ## Measured
 

@@ -110,7 +110,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=MODELS)
-    parser.add_argument("--count", type=int, default=256, help="held-out scenes (default 256)")
+    parser.add_argument("--count", type=int, default=512, help="held-out scenes (default 512)")
     options = parser.parse_args()
     prepare()
     figures = evaluate(load_mini(options.folder), shipped_classifier(), options.count, RUNS)

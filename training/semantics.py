@@ -27,7 +27,8 @@ from trials import Trial, make_trials
 from world import SIZE, Measures, measure, render
 
 RESULTS = Path(__file__).resolve().parent / "semantics.json"
-STEPS, CFG = 10, 1.0
+STEPS, CFG = 10, 2.0  # guided as the first workflow's frames are
+SHOWN = slice(None, None, 2)  # the frames that are drawn: neighbours tell little more
 
 PATHS = ("across", "down", "diagonal", "round", "swing")
 ASPECTS = {
@@ -163,8 +164,8 @@ def rows() -> list[Row]:
 
 @dataclass
 class Drawn:
-    """A row's frames of one trial: (F, 3, S, S), what is seen in them and in the ideal ones, and
-    which of them show the prompt's shape and colour."""
+    """A row's SHOWN frames of one trial: (F, 3, S, S), what is seen in them and in the ideal ones,
+    and which of them show the prompt's shape and colour."""
 
     trial: Trial
     pictures: Tensor
@@ -175,13 +176,13 @@ class Drawn:
 
 
 def draw(mini: Mini, judge: Classifier, row: Row, trials: list[Trial]) -> list[Drawn]:
-    embeddings = torch.cat([row.embeddings(trial) for trial in trials])
-    noises = torch.cat([row.noises(trial) for trial in trials])
+    embeddings = torch.cat([row.embeddings(trial)[SHOWN] for trial in trials])
+    noises = torch.cat([row.noises(trial)[SHOWN] for trial in trials])
     pictures = mini.draw(embeddings, noise=noises, steps=STEPS, cfg=CFG)
     result = []
-    for trial, part in zip(trials, pictures.split(len(trials[0].clip)), strict=True):
+    for trial, part in zip(trials, pictures.chunk(len(trials)), strict=True):
         shape, colour, _ = judge.judge(part)
-        ideal = trial.ideal
+        ideal = trial.ideal[SHOWN]
         result.append(
             Drawn(
                 trial,
@@ -262,7 +263,9 @@ def run(
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
             first = [each for at, each in enumerate(drawings) if at % clips == 0]
-            shown = [part for each in first for part in (render(each.trial.clip), each.pictures)]
+            clips_shown = [render(each.trial.clip[SHOWN]) for each in first]
+            drawn = [each.pictures for each in first]
+            shown = [part for both in zip(clips_shown, drawn, strict=True) for part in both]
             name = "".join(c if c.isalnum() else "-" for c in row.name)
             save_picture(folder / f"{name}-{row.strength}.png", torch.cat(shown))
     return done
