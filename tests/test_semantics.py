@@ -93,10 +93,12 @@ def test_a_moved_shape_follows_the_clip(few):
         assert few[name]["path: reach"] == pytest.approx(1, abs=0.2)
 
 
-def test_tangent_keeps_the_prompt_better_than_carry(few):
+def test_tangent_and_centred_rotate_keep_the_prompt_better_than_carry(few):
+    """The README has 94 and 93 % of 30 pairs; of ten, three standard deviations are 24 %."""
     kept = {name: row["path: kept"] for (name, _), row in few.items()}
-    assert kept["`tangent`"] >= kept["frozen"] - 0.2
-    assert kept["`carry`"] < kept["`tangent`"]
+    for name in ("`tangent`", "`rotate`, centred"):
+        assert kept[name] >= 0.7
+        assert kept[name] > kept["`carry`"]
 
 
 def test_controls_do_not_follow(few):
@@ -107,7 +109,7 @@ def test_controls_do_not_follow(few):
 def test_the_oracle_draws_what_it_is_told(few):
     row = few["oracle: each frame's caption drawn anew", None]
     assert row["path: r"] >= 0.9
-    assert row["path: kept"] >= 0.7
+    assert row["path: kept"] >= 0.75
 
 
 def test_pairs_are_held_out_and_unlike_each_other(mini):
