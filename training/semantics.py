@@ -284,7 +284,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=MODELS)
-    parser.add_argument("--clips", type=int, default=8, help="a motion (default 8)")
+    parser.add_argument("--clips", type=int, default=6, help="a motion (default 6)")
     parser.add_argument("--only", help="rows whose name holds this")
     parser.add_argument("--save", action="store_true", help="semantics.json and the README's table")
     options = parser.parse_args()
