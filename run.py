@@ -29,6 +29,7 @@ REPO = Path(__file__).resolve().parent
 RUN_DIR = REPO / ".run"
 VENV = RUN_DIR / "venv"
 BASE_DIR = RUN_DIR / "base"
+IMPORT_DIR = RUN_DIR / "import"
 SETUP_LOG = RUN_DIR / "setup.log"
 
 OLDEST_PYTHON = (3, 10)
@@ -98,6 +99,7 @@ def set_up(own_comfyui: str | None) -> Path:
     texts = [file.read_text(encoding="utf-8") for file in files]
     step("packages", "Python packages", [place, *TORCH, *texts], lambda: install(files))
     make_base()
+    make_importable()
     return comfyui
 
 
@@ -193,6 +195,18 @@ def make_base():
     link_folder(BASE_DIR / "custom_nodes" / PACK, REPO)
 
 
+def make_importable():
+    """Let the environment's Python import this repository as the package `pack`.
+
+    Its folder alone on sys.path would hide ComfyUI's module `nodes`; a folder that holds nothing
+    but a link to it hides nothing.
+    """
+    IMPORT_DIR.mkdir(exist_ok=True)
+    link_folder(IMPORT_DIR / "pack", REPO)
+    (packages,) = {*VENV.glob("lib/python*/site-packages"), *VENV.glob("Lib/site-packages")}
+    (packages / f"{PACK}.pth").write_text(f"{IMPORT_DIR}\n", encoding="utf-8")
+
+
 def link_folder(link: Path, target: Path):
     """Make `link` stand for the folder `target`, also where the repository has been moved."""
     if link.exists() and link.samefile(target):
@@ -230,11 +244,10 @@ def run_command(command: str, arguments: list[str], comfyui: Path) -> int:
 def program(command: str) -> list[str]:
     """What to start for a command."""
     if command == "test":
-        # Not `python -m pytest`: that puts the current folder on sys.path, where our `nodes`
-        # would hide ComfyUI's.
+        # Not `python -m pytest`: that puts the current folder on sys.path (see make_importable).
         return [venv_program("pytest")]
-    script = {"demo": "demo.py", "serve": "comfy_server.py", "bench": "bench.py"}[command]
-    return [venv_program("python"), str(REPO / "tools" / script)]
+    module = {"demo": "examples.demo", "serve": "rig.server", "bench": "bench"}[command]
+    return [venv_program("python"), "-m", f"pack.workshop.{module}"]
 
 
 def venv_program(name: str) -> str:

@@ -1,4 +1,4 @@
-"""ComfyUI nodes over the library: a file a menu section."""
+"""ComfyUI nodes over the library: one file per menu section, what several need in `core`."""
 
 from . import (
     compare,
@@ -6,7 +6,6 @@ from . import (
     encoder,
     files,
     frames,
-    kandinsky22,
     loop,
     noise,
     prompt,
@@ -25,6 +24,5 @@ SECTIONS = (
     noise,
     frames,
     loop,
-    kandinsky22,
 )
 NODES = [node for section in SECTIONS for node in section.NODES]

@@ -4,7 +4,7 @@ from comfy_api.latest import io, ui
 
 from ..clip_drift.report import comparison_report
 from ..clip_drift.scores import SHUFFLES, compare
-from . import sockets
+from .core import sockets
 
 # In the order of clip_drift.scores.Scores, which is also that of the lists.
 SCORES = {

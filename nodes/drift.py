@@ -8,9 +8,9 @@ from ..clip_drift.encode import drift_from_images, drift_from_video
 from ..clip_drift.errors import DriftError
 from ..clip_drift.preprocess import CROPS
 from ..clip_drift.video import BACKENDS
-from . import sockets
+from .core import sockets
+from .core.progress import batch_progress, summary
 from .encoder import as_encoder
-from .progress import batch_progress, summary
 
 CATEGORY = "CLIP Drift/Drift"
 

@@ -18,8 +18,8 @@ from ..clip_drift.openclip import (
     load_openclip_tag,
     pretrained_names,
 )
-from . import sockets
-from .folders import OPEN_CLIP
+from .core import sockets
+from .core.folders import OPEN_CLIP
 
 NOT_INSTALLED = "(open_clip_torch is not installed)"
 

@@ -8,8 +8,8 @@ from comfy_api.latest import io, ui
 
 from ..clip_drift.errors import DriftError
 from ..clip_drift.files import load_drift, save_drift
-from . import sockets
-from .progress import summary
+from .core import sockets
+from .core.progress import summary
 
 CATEGORY = "CLIP Drift/Files"
 ENDING = ".safetensors"

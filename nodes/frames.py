@@ -3,8 +3,8 @@
 from comfy_api.latest import io
 
 from ..clip_drift.errors import DriftError
-from .batches import common_frames, is_video, latent_frame
-from .conditioning import conditioning_frame
+from .core.batches import common_frames, is_video, latent_frame
+from .core.conditioning import conditioning_frame
 
 
 class ClipDriftFrames(io.ComfyNode):

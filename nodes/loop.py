@@ -5,9 +5,9 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder, is_link
 
 from ..clip_drift.errors import DriftError
-from . import sockets
-from .batches import common_frames, join_latents, latent_frame, picture_samples
-from .conditioning import conditioning_frame
+from .core import sockets
+from .core.batches import common_frames, join_latents, latent_frame, picture_samples
+from .core.conditioning import conditioning_frame
 
 CATEGORY = "CLIP Drift/Frame loop"
 

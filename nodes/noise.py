@@ -7,8 +7,8 @@ from ..clip_drift.errors import DriftError
 from ..clip_drift.noise import NOISE_WALKS, walk_noise
 from ..clip_drift.sequence import RotationSequence
 from ..clip_drift.strength import Strength, per_frame
-from . import sockets
-from .batches import is_video, join_latents, latent_frame
+from .core import sockets
+from .core.batches import is_video, join_latents, latent_frame
 
 
 class ClipDriftRotateNoise(io.ComfyNode):

@@ -9,10 +9,10 @@ from ..clip_drift.sequence import RotationSequence
 from ..clip_drift.strength import Strength
 from ..clip_drift.walks import WALKS, one_a_frame, walk
 from ..clip_drift.words import without_start_tokens
-from . import sockets
-from .conditioning import conditioning_frames
-from .message import show_on_node
-from .unclip import has_images, walked_images
+from .core import sockets
+from .core.conditioning import conditioning_frames
+from .core.message import show_on_node
+from .core.unclip import has_images, walked_images
 from .words import ClipDriftSelectWords
 
 

@@ -3,7 +3,7 @@
 from comfy_api.latest import io, ui
 
 from ..clip_drift.report import drift_report
-from . import sockets
+from .core import sockets
 
 
 class ClipDriftReport(io.ComfyNode):

@@ -7,7 +7,7 @@ from server import PromptServer
 from ..clip_drift.drift import Drift
 from ..clip_drift.report import matrix_heatmap
 from ..clip_drift.sequence import PAIRINGS, RotationSequence
-from . import sockets
+from .core import sockets
 
 
 class ClipDriftRotation(io.ComfyNode):

@@ -4,7 +4,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..clip_drift.words import Token, select_words
-from . import sockets
+from .core import sockets
 
 
 class ClipDriftSelectWords(io.ComfyNode):

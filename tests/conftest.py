@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import hypothesis
@@ -15,19 +14,11 @@ hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 
-sys.path.insert(0, str(REPO / "tools"))  # clips, comfy_server, library, prompts, weights
-sys.path.insert(0, str(REPO / "tests"))  # what several test files share
-
-from library import import_library  # noqa: E402
-
-import_library()
-
-
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
     """ComfyUI's models folder, with the random weights in it."""
-    import weights
-    from comfy_server import BASE_DIR
+    from pack.workshop.rig import weights
+    from pack.workshop.rig.server import BASE_DIR
 
     weights.ensure(BASE_DIR / "models")
     return BASE_DIR / "models"
@@ -36,7 +27,7 @@ def models_dir() -> Path:
 @pytest.fixture(scope="session")
 def pack(models_dir: Path):
     """The pack's nodes, imported beside ComfyUI's modules in this process (see in_process.py)."""
-    from in_process import import_pack
+    from pack.workshop.rig.in_process import import_pack
 
     return import_pack()
 
@@ -44,7 +35,7 @@ def pack(models_dir: Path):
 @pytest.fixture(scope="session")
 def server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory):
     """A real ComfyUI with this pack, the random weights, and folders of its own."""
-    from comfy_server import ComfyServer
+    from pack.workshop.rig.server import ComfyServer
 
     with ComfyServer(tmp_path_factory.mktemp("comfyui")) as running:
         yield running
@@ -53,7 +44,7 @@ def server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def sample_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An H.264 clip of two seconds: 48 frames of a ball that moves, grows and changes colour."""
-    from clips import sample_clip
+    from pack.workshop.rig.clips import sample_clip
 
     return sample_clip(tmp_path_factory.mktemp("clips") / "ball.mp4")
 

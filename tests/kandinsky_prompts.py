@@ -6,9 +6,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import prompts
-from comfy_server import node
-from kandinsky_weights import small_movq, small_prior, small_unet
+from pack.workshop.rig import prompts
+from pack.workshop.rig.kandinsky_weights import small_movq, small_prior, small_unet
+from pack.workshop.rig.server import node
 from safetensors.torch import save_file
 from torch import Tensor
 

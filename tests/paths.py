@@ -3,8 +3,7 @@
 import math
 
 import torch
-
-from clip_drift.drift import Drift
+from pack.clip_drift.drift import Drift
 
 
 def randn(seed: int, *shape: int) -> torch.Tensor:

@@ -4,15 +4,14 @@ import shutil
 
 import av
 import numpy as np
-import prompts
 import pytest
 import torch
-from clips import write_clip
-from comfy_server import NodeError, node
+from pack.clip_drift.drift import Drift
+from pack.clip_drift.files import save_drift
+from pack.workshop.rig import prompts
+from pack.workshop.rig.clips import write_clip
+from pack.workshop.rig.server import NodeError, node
 from safetensors.torch import save_file
-
-from clip_drift.drift import Drift
-from clip_drift.files import save_drift
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """The pack in a real browser: the front end as a user sees and clicks it.
 
-Needs a Chromium (see tools/browser.py); without one these tests are skipped, unless the environment
-variable CLIP_DRIFT_BROWSER is "required". Screenshots are kept in `.run/screenshots/`.
+Needs a Chromium (see workshop/rig/browser.py); without one these tests are skipped, unless the
+environment variable CLIP_DRIFT_BROWSER is "required". Screenshots are kept in `.run/screenshots/`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import re
 import shutil
 from pathlib import Path
 
-import browser
 import pytest
-from browser import FrontEnd, chromium
-from clips import sample_clip
-from comfy_server import BASE_DIR, RUN_DIR, ComfyServer
+from pack.workshop.examples.workflows.models import STAND_INS
+from pack.workshop.rig import browser
+from pack.workshop.rig.browser import FrontEnd, chromium
+from pack.workshop.rig.clips import sample_clip
+from pack.workshop.rig.server import BASE_DIR, RUN_DIR, ComfyServer
 from PIL import Image
-from workflows.models import STAND_INS
 
 REPO = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((REPO / "example_workflows").glob("*.json"))

@@ -3,15 +3,14 @@
 import json
 import math
 
-import prompts
 import pytest
 import torch
-from comfy_server import node
-from paths import randn, trajectory
-
-from clip_drift.drift import Drift
-from clip_drift.report import comparison_report
-from clip_drift.scores import Scores, compare
+from pack.clip_drift.drift import Drift
+from pack.clip_drift.report import comparison_report
+from pack.clip_drift.scores import Scores, compare
+from pack.tests.paths import randn, trajectory
+from pack.workshop.rig import prompts
+from pack.workshop.rig.server import node
 
 
 def drift(frames: int, pictures: bool = True, seed: int = 1, **names) -> Drift:

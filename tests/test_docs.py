@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from pack.workshop.rig.ui_to_api import inputs_of
 from PIL import Image
-from ui_to_api import inputs_of
 
 REPO = Path(__file__).resolve().parent.parent
 PAGES = REPO / "web" / "docs"

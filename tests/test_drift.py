@@ -6,10 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paths import between, is_sound, normalised, randn, trajectory
-
-from clip_drift.drift import Drift
-from clip_drift.errors import DriftError
+from pack.clip_drift.drift import Drift
+from pack.clip_drift.errors import DriftError
+from pack.tests.paths import between, is_sound, normalised, randn, trajectory
 
 SOME = settings(max_examples=20, deadline=None)
 seeds = st.integers(0, 2**31)

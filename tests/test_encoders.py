@@ -4,28 +4,24 @@ import json
 import socket
 import sys
 import threading
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from safetensors.torch import save_file
-
-from clip_drift.encode import drift_from_images, drift_from_video
-from clip_drift.errors import DriftError
-from clip_drift.openclip import (
+from pack.clip_drift.encode import drift_from_images, drift_from_video
+from pack.clip_drift.errors import DriftError
+from pack.clip_drift.openclip import (
     OpenClipEncoder,
     load_openclip_file,
     load_openclip_tag,
     pretrained_names,
 )
-from clip_drift.preprocess import cut_square, fit_size, normalise, thumbnails, to_square
-from clip_drift.video import open_frames
-
-sys.path.insert(0, str(Path(__file__).parent))
-from video_files import numbered, numbered_video
+from pack.clip_drift.preprocess import cut_square, fit_size, normalise, thumbnails, to_square
+from pack.clip_drift.video import open_frames
+from pack.tests.video_files import numbered, numbered_video
+from PIL import Image
+from safetensors.torch import save_file
 
 open_clip = pytest.importorskip("open_clip")
 

@@ -10,12 +10,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pack.clip_drift import files
+from pack.clip_drift.drift import Drift
+from pack.clip_drift.errors import DriftError
+from pack.clip_drift.files import load_drift, save_drift
 from safetensors.torch import load_file, save_file
-
-from clip_drift import files
-from clip_drift.drift import Drift
-from clip_drift.errors import DriftError
-from clip_drift.files import load_drift, save_drift
 
 SOME = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import io
 import logging
-import sys
 from pathlib import Path
 
 import av
-import demo
 import numpy as np
 import pytest
 import torch
-from comfy_server import REPO
-from example_clip import FILE, example_scenes
+from pack.clip_drift.files import load_drift
+from pack.workshop.examples import demo
+from pack.workshop.examples.example_clip import FILE, example_scenes
+from pack.workshop.examples.workflows.models import MINI_CLIP, MINI_DECODER, MINI_MOVQ, MINI_PRIOR
+from pack.workshop.rig.server import REPO
+from pack.workshop.world.scenes import measure, nearest_colour, render
 from PIL import Image
-from workflows.models import MINI_CLIP, MINI_DECODER, MINI_MOVQ, MINI_PRIOR
-from world import measure, nearest_colour, render
-
-from clip_drift.files import load_drift
 
 KINDS = [folder.name for folder in (REPO / "models").glob("*") if folder.is_dir()]
 
@@ -27,15 +25,15 @@ KINDS = [folder.name for folder in (REPO / "models").glob("*") if folder.is_dir(
 
 
 def test_loaders_list_the_packs_models_and_load_them(pack):
-    files = pack.kandinsky22.decoder
-    assert MINI_CLIP in pack.encoder.model_names()
+    files = pack.kandinsky22.nodes.decoder
+    assert MINI_CLIP in pack.nodes.encoder.model_names()
     assert MINI_DECODER in files.choices("unet")
     assert MINI_MOVQ in files.choices("movq")
     assert MINI_PRIOR in files.choices("prior")
 
-    clip = pack.encoder.ClipDriftLoadOpenCLIP.execute(MINI_CLIP, "auto", False)[0]
+    clip = pack.nodes.encoder.ClipDriftLoadOpenCLIP.execute(MINI_CLIP, "auto", False)[0]
     model, vae = files.Kandinsky22LoadDecoder.execute(MINI_DECODER, MINI_MOVQ, "default", True)
-    prior = pack.kandinsky22.prior.Kandinsky22LoadPrior.execute(MINI_PRIOR)[0]
+    prior = pack.kandinsky22.nodes.prior.Kandinsky22LoadPrior.execute(MINI_PRIOR)[0]
 
     assert clip.encode(torch.zeros(1, 64, 64, 3, dtype=torch.uint8)).shape == (1, prior.embedding)
     assert model.model.diffusion_model.embed_dim == prior.embedding
@@ -79,7 +77,7 @@ def offered(pack, monkeypatch):
 
     def load(folder: Path) -> Path:
         monkeypatch.setattr(folder_paths, "input_directory", str(folder))
-        sys.modules[pack.__name__ + ".folders"].offer_example_clip()
+        pack.nodes.core.folders.offer_example_clip()
         return folder / FILE.name
 
     return load

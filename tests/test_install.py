@@ -1,6 +1,6 @@
 """Installing as users do: by the Manager, as a folder, beside other packs, with parts missing.
 
-tools/install_check.py does the same in environments of its own, where the requirements are missing
+workshop/rig/install.py does the same in environments of its own, where the requirements are missing
 at first; it takes too long for every run.
 """
 
@@ -11,10 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import prompts
 import pytest
-from comfy_server import BASE_DIR, PACK, REPO, ComfyServer, NodeError, node
-from install_check import (
+from pack.workshop.rig import prompts
+from pack.workshop.rig.install import (
     bare_clone,
     fresh_comfyui,
     manager_install,
@@ -22,34 +21,13 @@ from install_check import (
     nodes_of,
     served,
 )
+from pack.workshop.rig.server import BASE_DIR, PACK, REPO, ComfyServer, NodeError, node
 
 RENAMED = "ComfyUI-CLIP-Drift-main"  # the folder that an unpacked download of a branch is called
 
 # A pack written to collide: it has modules of the names that this pack uses, puts its own folder
-# at the front of sys.path as many packs do, and tells what else is in the process.
-COLLIDING = """
-import json, sys
-from pathlib import Path
-
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-import clip_drift, drift, encoder, errors, sockets, walks
-
-class Witness:
-    CATEGORY, FUNCTION, RETURN_TYPES, OUTPUT_NODE = "test", "look", (), True
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {"required": {}}
-
-    def look(self):
-        modules = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
-        modules = {name: file for name, file in modules.items() if isinstance(file, str)}
-        seen = {"path": sys.path, "modules": modules, "mine": clip_drift.MINE}
-        return {"ui": {"text": [json.dumps(seen)]}}
-
-NODE_CLASS_MAPPINGS = {"Witness": Witness}
-"""
+# at the front of Python's search path as many packs do, and tells what else is in the process.
+COLLIDING = (Path(__file__).parent / "data/colliding_pack.txt").read_text(encoding="utf-8")
 
 # Makes packages absent from a process, as if they had never been installed.
 SITE = """

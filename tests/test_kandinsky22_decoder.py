@@ -6,24 +6,29 @@ import json
 import shutil
 from types import SimpleNamespace
 
-import kandinsky_oracle
-import kandinsky_sampling
 import pytest
 import torch
 from diffusers.pipelines.kandinsky2_2.pipeline_kandinsky2_2_inpainting import prepare_mask
-from kandinsky_oracle import Given, ddim, ddpm, guided, reference_noise, reference_of
-from kandinsky_sampling import (
+from pack.clip_drift.errors import DriftError
+from pack.workshop.rig import kandinsky_oracle, kandinsky_sampling
+from pack.workshop.rig.kandinsky_oracle import (
+    Given,
+    ddim,
+    ddpm,
+    guided,
+    reference_noise,
+    reference_of,
+)
+from pack.workshop.rig.kandinsky_sampling import (
     Decoder,
     conditioning,
-    drift_error,
     embedding,
-    part,
     randn,
     relative,
     sample,
     sigmas_of,
 )
-from kandinsky_weights import small_movq
+from pack.workshop.rig.kandinsky_weights import small_movq
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -280,7 +285,7 @@ WRONG = {
 def test_another_conditioning_is_refused_in_one_sentence(pack, decoder, tokens, message):
     wrong, right = [[tokens, {}]], conditioning(embedding(4))
     for name, given in (("positive", (wrong, right)), ("negative", (right, wrong))):
-        with pytest.raises(drift_error(pack)) as caught:
+        with pytest.raises(DriftError) as caught:
             sample(decoder.model(), randn(3, *SHAPE), *given, TWO_STEPS)
         text = str(caught.value)
         assert text.startswith(f"{name} conditioning holds {message}, where")
@@ -289,7 +294,7 @@ def test_another_conditioning_is_refused_in_one_sentence(pack, decoder, tokens, 
 
 
 def test_a_controlnet_is_refused(pack, decoder):
-    with pytest.raises(drift_error(pack), match="takes no ControlNet"):
+    with pytest.raises(DriftError, match="takes no ControlNet"):
         predict(decoder.model(), randn(1, *SHAPE), 5.0, embedding(2), control={"output": []})
 
 
@@ -315,7 +320,7 @@ def test_unclip_conditioning_is_the_sum_of_its_images(decoder):
 
 def test_unclip_images_of_another_width_are_refused(pack, decoder):
     positive = unclip(conditioning(embedding(4)), randn(1, 1, 768), 1.0)
-    with pytest.raises(drift_error(pack), match=r"width 768.*clip_vision_g"):
+    with pytest.raises(DriftError, match=r"width 768.*clip_vision_g"):
         sample(decoder.model(), randn(3, *SHAPE), positive, positive, TWO_STEPS)
 
 
@@ -425,7 +430,7 @@ def node(pack, decoder, monkeypatch):
         endings = folder_paths.folder_names_and_paths[name][1]
         monkeypatch.setitem(folder_paths.folder_names_and_paths, name, ([str(place)], endings))
         folder_paths.filename_list_cache.pop(name, None)
-    yield part(pack, "decoder").Kandinsky22LoadDecoder
+    yield pack.kandinsky22.nodes.decoder.Kandinsky22LoadDecoder
     for name in places:
         folder_paths.filename_list_cache.pop(name, None)
 
@@ -482,9 +487,9 @@ def test_a_wrong_file_is_told_before_anything_is_loaded(pack, node, decoder, mon
 
     monkeypatch.setattr(comfy.utils, "load_torch_file", load)
     files = CHOICES[0]
-    with pytest.raises(drift_error(pack), match="unet_name movq"):
+    with pytest.raises(DriftError, match="unet_name movq"):
         node.execute(files[1], files[1], "default", True)
-    with pytest.raises(drift_error(pack), match="movq_name unet4"):
+    with pytest.raises(DriftError, match="movq_name unet4"):
         node.execute(files[0], files[0], "default", True)
 
 
@@ -492,13 +497,13 @@ def test_a_wrong_file_is_told_before_anything_is_loaded(pack, node, decoder, mon
 def test_an_incomplete_file_is_told_by_its_header(pack, decoder, tmp_path, change):
     name, path = "mid_block.resnets.1.norm2.bias", tmp_path / "unet.safetensors"
     save_file({key: w for key, w in decoder.weights.items() if key != name} | change, path)
-    with pytest.raises(drift_error(pack), match=f"unet_name unet.*{name}.*where the model needs"):
-        part(pack, "model").decoder_config(path)
+    with pytest.raises(DriftError, match=f"unet_name unet.*{name}.*where the model needs"):
+        pack.kandinsky22.nodes.model.decoder_config(path)
 
 
 def test_a_movq_of_other_latents_is_refused(pack, decoder, tmp_path):
     path = tmp_path / "movq.safetensors"
     small_movq(path, code_channels=8, latent_channels=8)
-    vae = part(pack, "vae").load_movq(path)
-    with pytest.raises(drift_error(pack), match="latents of 4 channels, but movq_name has 8"):
-        part(pack, "model").load_decoder(decoder.path, vae)
+    vae = pack.kandinsky22.nodes.vae.load_movq(path)
+    with pytest.raises(DriftError, match="latents of 4 channels, but movq_name has 8"):
+        pack.kandinsky22.nodes.model.load_decoder(decoder.path, vae)

@@ -5,10 +5,16 @@ from itertools import pairwise
 import pytest
 import torch
 from diffusers import KandinskyV22PriorPipeline, PriorTransformer
-from kandinsky_weights import small_prior
+from pack.tests.test_kandinsky22_prior import official_scheduler
+from pack.tests.test_kandinsky22_text import (
+    NARROW,
+    big_g,
+    core_clip,
+    open_clip_config,
+    save_open_clip,
+)
+from pack.workshop.rig.kandinsky_weights import small_prior
 from safetensors.torch import load_file, save_file
-from test_kandinsky22_prior import official_scheduler
-from test_kandinsky22_text import NARROW, big_g, core_clip, open_clip_config, save_open_clip
 from transformers import (
     CLIPImageProcessor,
     CLIPTokenizer,
@@ -41,7 +47,7 @@ def two():
 
 @pytest.fixture(scope="module")
 def node(pack):
-    from clip_drift_pack.nodes.kandinsky22.prior import Kandinsky22Encode
+    from pack.kandinsky22.nodes.prior import Kandinsky22Encode
 
     return Kandinsky22Encode
 
@@ -61,7 +67,7 @@ def encode(node):
 
 @pytest.fixture(scope="module")
 def pack_error(pack):
-    from clip_drift_pack.clip_drift.errors import DriftError
+    from pack.clip_drift.errors import DriftError
 
     return DriftError
 
@@ -75,7 +81,7 @@ def weights_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prior(pack, weights_file):
-    from clip_drift_pack.nodes.kandinsky22.prior_model import load_prior
+    from pack.kandinsky22.nodes.prior_model import load_prior
 
     return load_prior(weights_file)
 
@@ -224,9 +230,9 @@ def test_an_image_alone_needs_no_prior(encode, prior, clip, pictures, vision, mo
 
 
 def test_rotate_conditioning_takes_the_result(encode, pack, prior, clip, pictures):
-    from clip_drift_pack.nodes.prompt import ClipDriftRotateConditioning
-    from clip_drift_pack.nodes.rotation import ClipDriftRotation
     from comfy_api.latest import io
+    from pack.nodes.prompt import ClipDriftRotateConditioning
+    from pack.nodes.rotation import ClipDriftRotation
 
     hidden = {io.Hidden.prompt: {"1": {"inputs": {}}}, io.Hidden.unique_id: "1"}
     rotation_node, rotate_node = (
@@ -251,9 +257,9 @@ def test_rotate_conditioning_takes_the_result(encode, pack, prior, clip, picture
 @pytest.fixture(scope="module")
 def own(pack, tmp_path_factory):
     """A small OpenCLIP model and a prior over it: texts of width 48, embeddings of width 40."""
-    from clip_drift_pack.clip_drift.openclip import load_openclip_file
-    from clip_drift_pack.nodes.encoder import ManagedOpenClip
-    from clip_drift_pack.nodes.kandinsky22.prior_model import load_prior
+    from pack.clip_drift.openclip import load_openclip_file
+    from pack.kandinsky22.nodes.prior_model import load_prior
+    from pack.nodes.encoder import ManagedOpenClip
 
     folder = tmp_path_factory.mktemp("own")
     save_open_clip(folder, open_clip_config())
@@ -355,7 +361,7 @@ def test_an_image_without_an_embedding(encode, own, pictures, pack_error):
 
 def test_load_prior_takes_single_files_and_hub_folders(pack, weights_file, tmp_path, monkeypatch):
     import folder_paths
-    from clip_drift_pack.nodes.kandinsky22.prior import Kandinsky22LoadPrior
+    from pack.kandinsky22.nodes.prior import Kandinsky22LoadPrior
 
     hub = tmp_path / "diffusers" / "kandinsky-2-2-prior" / "prior"
     single = tmp_path / "diffusion_models"

@@ -7,25 +7,23 @@ import json
 import pickle
 import struct
 import tracemalloc
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kandinsky_weights import small_movq
-from safetensors.torch import save_file
-from weights import sd15_layout, vit_l_layout
-
-from clip_drift.errors import DriftError
-from clip_drift.kandinsky22.files import (
+from pack.clip_drift.errors import DriftError
+from pack.kandinsky22.files import (
     NEEDED,
     config_beside,
     read_header,
     require_kind,
     require_tensors,
 )
+from pack.workshop.rig.kandinsky_weights import small_movq
+from pack.workshop.rig.weights import sd15_layout, vit_l_layout
+from safetensors.torch import save_file
 
 BYTES = {"F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1}
 
@@ -373,7 +371,7 @@ def combos(pack, tmp_path, monkeypatch):
         for path in paths:
             Path(path).mkdir(parents=True)
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
-    return import_module(f"{pack.__name__}.kandinsky22.files"), *folders
+    return pack.kandinsky22.nodes.files, *folders
 
 
 def touch(*paths: Path) -> None:
@@ -447,7 +445,7 @@ def test_the_movq_loader_refuses_every_other_file_unread(file, pack, tmp_path, m
 
     path = write(tmp_path / "wrong.safetensors", FILES[file][0]())
     monkeypatch.setattr(comfy.utils, "load_torch_file", lambda *_: pytest.fail("read the weights"))
-    vae = import_module(f"{pack.__name__}.kandinsky22.vae")
+    vae = pack.kandinsky22.nodes.vae
     with pytest.raises(ValueError, match=r"movq_name wrong\.safetensors is ") as error:
         vae.load_movq(path)
     assert type(error.value).__name__ == "DriftError"

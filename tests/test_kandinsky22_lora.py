@@ -6,8 +6,8 @@ import logging
 
 import pytest
 import torch
-from kandinsky_oracle import reference_noise, reference_of
-from kandinsky_sampling import Decoder, embedding, part, randn, relative
+from pack.workshop.rig.kandinsky_oracle import reference_noise, reference_of
+from pack.workshop.rig.kandinsky_sampling import Decoder, embedding, randn, relative
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -188,7 +188,7 @@ def test_core_is_taught_once_and_other_models_notice_nothing(pack):
     import comfy.supported_models
 
     taught = comfy.lora.model_lora_keys_unet
-    part(pack, "lora").teach_core()
+    pack.kandinsky22.nodes.lora.teach_core()
     assert comfy.lora.model_lora_keys_unet is taught
     assert not hasattr(taught.__wrapped__, "asks_the_model")
 

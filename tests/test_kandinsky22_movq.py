@@ -6,13 +6,12 @@ import json
 
 import pytest
 import torch
-from kandinsky_weights import randomise, small_movq
+from pack.clip_drift.errors import DriftError
+from pack.kandinsky22.movq import Movq, movq_config
+from pack.kandinsky22.preview import fit_colours, palette
+from pack.workshop.rig.kandinsky_weights import randomise, small_movq
 from safetensors.torch import save_file
 from torch import Tensor
-
-from clip_drift.errors import DriftError
-from clip_drift.kandinsky22.movq import Movq, movq_config
-from clip_drift.kandinsky22.preview import fit_colours, palette
 
 OFFICIAL = {
     "channels": (128, 256, 256, 512),
@@ -146,11 +145,7 @@ def movq_path(tmp_path_factory):
 @pytest.fixture(scope="module")
 def parts(pack):
     """The modules under test, as ComfyUI imports them."""
-    from importlib import import_module
-
-    return import_module(f"{pack.__name__}.kandinsky22.vae"), import_module(
-        f"{pack.__name__}.kandinsky22.latent"
-    )
+    return pack.kandinsky22.nodes.vae, pack.kandinsky22.nodes.latent
 
 
 @pytest.fixture(scope="module")

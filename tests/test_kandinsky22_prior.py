@@ -6,19 +6,18 @@ import math
 import pytest
 import torch
 from diffusers import PriorTransformer, UnCLIPScheduler
-from kandinsky_weights import randomise, small_prior
-from safetensors.torch import load_file, save_file
-
-from clip_drift.errors import DriftError
-from clip_drift.kandinsky22.prior import HEAD_WIDTH, Prior, prior_config
-from clip_drift.kandinsky22.prior_sampling import (
+from pack.clip_drift.errors import DriftError
+from pack.clip_drift.text import TextStates, until_end
+from pack.kandinsky22.prior import HEAD_WIDTH, Prior, prior_config
+from pack.kandinsky22.prior_sampling import (
     CLIP,
     TIMES,
     sample_prior,
     schedule,
     signal_power,
 )
-from clip_drift.kandinsky22.text import TextStates, until_end
+from pack.workshop.rig.kandinsky_weights import randomise, small_prior
+from safetensors.torch import load_file, save_file
 
 SIZES = {
     "official heads": {"num_attention_heads": 2, "num_layers": 2, "embedding_dim": 1280},
@@ -361,14 +360,14 @@ def small_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def load(pack):
-    from clip_drift_pack.nodes.kandinsky22.prior_model import load_prior
+    from pack.kandinsky22.nodes.prior_model import load_prior
 
     return load_prior
 
 
 @pytest.fixture(scope="module")
 def pack_error(pack):
-    from clip_drift_pack.clip_drift.errors import DriftError
+    from pack.clip_drift.errors import DriftError
 
     return DriftError
 

@@ -10,18 +10,18 @@ from collections.abc import Callable
 from functools import partial
 
 import aiohttp
-import kandinsky_prompts as kandinsky
-import prompts
 import pytest
 import torch
-from comfy_server import NodeError, node
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from kandinsky_prompts import DECODER, INPAINTER, MOVQ, PRIOR, Files
-from kandinsky_sampling import relative
+from pack.tests import kandinsky_prompts as kandinsky
+from pack.tests.kandinsky_prompts import DECODER, INPAINTER, MOVQ, PRIOR, Files
+from pack.tests.test_kandinsky22_decoder import CLOSE
+from pack.tests.test_kandinsky22_lora import LAYERS, NAMINGS, RANK, STRENGTH
+from pack.workshop.rig import prompts
+from pack.workshop.rig.kandinsky_sampling import relative
+from pack.workshop.rig.server import NodeError, node
 from PIL import Image
 from safetensors.torch import load
-from test_kandinsky22_decoder import CLOSE
-from test_kandinsky22_lora import LAYERS, NAMINGS, RANK, STRENGTH
 from torch import Tensor
 
 # A model rounds differently for one frame than for four. Guidance and the first noise level, 25,

@@ -7,11 +7,10 @@ import logging
 import open_clip
 import pytest
 import torch
+from pack.clip_drift.errors import DriftError
+from pack.clip_drift.openclip import load_openclip_file
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
-
-from clip_drift.errors import DriftError
-from clip_drift.openclip import load_openclip_file
 
 TEXTS = ["", "a photo of a cat", "A tiny RED cube, on grass!", "snow (2020) and a [cat]"]
 LONG = "one two three four five six seven eight nine ten " * 12
@@ -50,14 +49,14 @@ def reference():
 
 @pytest.fixture(scope="module")
 def pack_text(pack):
-    from clip_drift_pack.nodes.kandinsky22.text import text_states
+    from pack.kandinsky22.nodes.text import text_states
 
     return text_states
 
 
 @pytest.fixture(scope="module")
 def pack_error(pack):
-    from clip_drift_pack.clip_drift.errors import DriftError
+    from pack.clip_drift.errors import DriftError
 
     return DriftError
 

@@ -7,13 +7,17 @@ from itertools import pairwise
 
 import pytest
 import torch
-from kandinsky_oracle import OFFICIAL, reference_noise, reference_of, reference_unet
-from kandinsky_weights import randomise, small_unet
+from pack.clip_drift.errors import DriftError
+from pack.kandinsky22.unet import Unet, unet_config
+from pack.workshop.rig.kandinsky_oracle import (
+    OFFICIAL,
+    reference_noise,
+    reference_of,
+    reference_unet,
+)
+from pack.workshop.rig.kandinsky_weights import randomise, small_unet
 from safetensors.torch import load_file
 from torch import Tensor
-
-from clip_drift.errors import DriftError
-from clip_drift.kandinsky22.unet import Unet, unet_config
 
 SIZES = {
     "as the official, narrower": {

@@ -3,14 +3,13 @@
 import json
 import time
 
-import prompts
 import pytest
 import torch
-from comfy_server import node
+from pack.clip_drift.drift import Drift
+from pack.clip_drift.files import load_drift
+from pack.workshop.rig import prompts
+from pack.workshop.rig.server import node
 from safetensors.torch import load
-
-from clip_drift.drift import Drift
-from clip_drift.files import load_drift
 
 FRAMES = 3
 

@@ -7,12 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paths import normalised, randn, trajectory
-
-from clip_drift.errors import DriftError
-from clip_drift.noise import NOISE_WALKS, walk_noise
-from clip_drift.noise.white import mix, white_rows
-from clip_drift.sequence import RotationSequence
+from pack.clip_drift.errors import DriftError
+from pack.clip_drift.noise import NOISE_WALKS, walk_noise
+from pack.clip_drift.noise.white import mix, white_rows
+from pack.clip_drift.sequence import RotationSequence
+from pack.tests.paths import normalised, randn, trajectory
 
 SOME = settings(max_examples=10, deadline=None)
 seeds = st.integers(0, 2**31)

@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from install_check import comfy
+from pack.workshop.rig.install import comfy
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -3,17 +3,16 @@
 import math
 import re
 
-import prompts
 import pytest
 import torch
-from paths import trajectory
+from pack.tests.paths import trajectory
+from pack.workshop.rig import prompts
 
 
 @pytest.fixture
 def progress(pack):
-    import importlib
 
-    return importlib.import_module(f"{pack.__name__}.progress")
+    return pack.nodes.core.progress
 
 
 @pytest.fixture

@@ -28,13 +28,13 @@ def one_thread():
 @pytest.fixture(scope="module")
 def models(pack):
     """core_models, importable once ComfyUI is."""
-    return importlib.import_module("core_models")
+    return importlib.import_module("pack.tests.core_models")
 
 
 @pytest.fixture(scope="module")
 def lib(pack):
     """The pack's own copy of the library, whose classes and errors its nodes use."""
-    return importlib.import_module(pack.__name__.removesuffix("nodes") + "clip_drift")
+    return pack.clip_drift
 
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -62,7 +62,7 @@ def rotate(pack):
 
     def run(conditioning, rotation, method="carry", strength=1.0, **options):
         options = {"preserve_norm": True, "rotate_pooled": True} | options
-        node = pack.prompt.ClipDriftRotateConditioning
+        node = pack.nodes.prompt.ClipDriftRotateConditioning
         walked, frames = node.execute(conditioning, rotation, method, strength, **options).args
         assert frames == len(walked[0][0])
         return walked
@@ -75,7 +75,7 @@ def to_list(pack):
     """Frames to List: `to_list(conditioning, latent, start, count)` → two lists."""
 
     def run(conditioning, latent, start=0, count=0):
-        return pack.frames.ClipDriftFrames.execute(conditioning, latent, start, count).args
+        return pack.nodes.frames.ClipDriftFrames.execute(conditioning, latent, start, count).args
 
     return run
 
@@ -396,9 +396,9 @@ def test_unclip_a_loop_takes_the_frames_of_the_list(pack, motion, rotate, to_lis
     prompt = with_image(unclip_prompt("sdxl"), randn(1, 1280, seed=5))
     walked, latent = rotate(prompt, motion(1280)[1]), latents(1, 4, 8, 8)
     prompts, _ = to_list(walked, latent)
-    looped = [pack.loop.ClipDriftLoopStart.execute(walked, latent, 0.5).args[1]]
+    looped = [pack.nodes.loop.ClipDriftLoopStart.execute(walked, latent, 0.5).args[1]]
     for i in range(1, F):
-        step = pack.loop.ClipDriftLoopStep.execute(walked, latent, 0.5, latent, i)
+        step = pack.nodes.loop.ClipDriftLoopStep.execute(walked, latent, 0.5, latent, i)
         looped.append(step.args[1])
     for ((tokens, extra),), ((other, other_extra),) in zip(prompts, looped, strict=True):
         assert torch.equal(tokens, other)
@@ -468,7 +468,7 @@ def test_kandinsky_5_one_video_for_many_prompts_is_refused(lib, motion, rotate, 
 @pytest.mark.parametrize("step", ["ClipDriftLoopStart", "ClipDriftLoopEnd"])
 def test_kandinsky_5_a_loop_refuses_a_video(pack, lib, motion, rotate, step):
     latent = {"samples": torch.zeros(VIDEO)}
-    node = getattr(pack.loop, step)
+    node = getattr(pack.nodes.loop, step)
     inputs = {
         "ClipDriftLoopStart": (rotate(video_prompt(), motion(768)[1]), latent, 0.5),
         "ClipDriftLoopEnd": (F, latent),
@@ -483,7 +483,7 @@ def test_kandinsky_5_noise_walks_along_the_latent_frames(pack, models, motion):
 
     frames = VIDEO[2]
     points, rotation = motion(768, frames)
-    node = pack.noise.ClipDriftRotateNoise
+    node = pack.nodes.noise.ClipDriftRotateNoise
     noise, latent = node.execute(
         {"samples": torch.zeros(VIDEO)}, rotation, 5, "correlate", 1.0
     ).args
@@ -518,7 +518,7 @@ def test_kandinsky_5_noise_walks_along_the_latent_frames(pack, models, motion):
 def test_a_latent_of_one_frame_is_a_picture(pack, motion, rotate, to_list):
     """Kandinsky 5, Wan and Qwen-Image pictures are (B, 16, 1, H, W)."""
     rotation = motion(768)[1]
-    node = pack.noise.ClipDriftRotateNoise
+    node = pack.nodes.noise.ClipDriftRotateNoise
     flat = {"samples": torch.zeros(1, 16, 8, 8)}
     deep = {"samples": torch.zeros(1, 16, 1, 8, 8)}
     drawn = []
@@ -533,7 +533,7 @@ def test_a_latent_of_one_frame_is_a_picture(pack, motion, rotate, to_list):
     assert [frame["samples"].shape for frame in frames] == [deep["samples"].shape] * F
     # Core's samplers give (B, C, 1, H, W) for a (B, C, H, W) latent of such a model.
     result = {"samples": torch.ones(1, 16, 1, 8, 8)}
-    step = pack.loop.ClipDriftLoopStep.execute(walked, flat, 0.25, result, 1)
+    step = pack.nodes.loop.ClipDriftLoopStep.execute(walked, flat, 0.25, result, 1)
     assert torch.equal(step.args[2]["samples"], result["samples"] * 0.25)
 
 

@@ -13,10 +13,9 @@ from torch.overrides import TorchFunctionMode
 pytest.importorskip("matplotlib")
 
 import matplotlib
-
-from clip_drift.drift import Drift
-from clip_drift.errors import DriftError
-from clip_drift.report import (
+from pack.clip_drift.drift import Drift
+from pack.clip_drift.errors import DriftError
+from pack.clip_drift.report import (
     curve,
     drift_report,
     matrix,

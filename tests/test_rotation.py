@@ -6,11 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paths import normalised, randn
+from pack.clip_drift.errors import DriftError
+from pack.clip_drift.rotation import PlaneRotation
+from pack.tests.paths import normalised, randn
 from torch.utils._python_dispatch import TorchDispatchMode
-
-from clip_drift.errors import DriftError
-from clip_drift.rotation import PlaneRotation
 
 SOME = settings(max_examples=20, deadline=None)
 seeds = st.integers(0, 2**31)

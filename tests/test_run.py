@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from comfy_server import REPO
+from pack.workshop.rig.server import REPO
 
 
 @pytest.fixture

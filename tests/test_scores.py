@@ -4,13 +4,12 @@ import math
 
 import pytest
 import torch
-from paths import normalised, randn, trajectory
-
-from clip_drift.drift import Drift
-from clip_drift.errors import DriftError
-from clip_drift.scores import SHUFFLES, compare, pearson, spearman
-from clip_drift.scores.compare import MOST_FRAMES, _orders
-from clip_drift.shaping import resample, reverse
+from pack.clip_drift.drift import Drift
+from pack.clip_drift.errors import DriftError
+from pack.clip_drift.scores import SHUFFLES, compare, pearson, spearman
+from pack.clip_drift.scores.compare import MOST_FRAMES, _orders
+from pack.clip_drift.shaping import resample, reverse
+from pack.tests.paths import normalised, randn, trajectory
 
 DIM = 64
 

@@ -1,29 +1,20 @@
 """Mini Kandinsky as it is shipped, and the semantic bench on a few of its clips and prompts.
 
-The whole bench is `training/semantics.py`; its figures are in the README. The pairs here are of its
-own seeds, which no training used.
+The whole bench is `workshop/bench/semantics.py`; its figures are in the README. The pairs here are
+of its own seeds, which no training used.
 """
 
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "training"))
-
-import evaluate
-import export
-import exported
-import motions
-import semantics
-import semantics_table
-import trials
-import world
-from classifier import Classifier, shipped_classifier
+from pack.workshop.bench import semantics, semantics_table, trials
+from pack.workshop.mini import evaluate, export, exported
+from pack.workshop.mini.classifier import Classifier, shipped_classifier
+from pack.workshop.world import motions
+from pack.workshop.world import scenes as world
 
 CLIPS = 2
 """A motion."""

@@ -6,12 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paths import normalised, randn, trajectory
-
-from clip_drift.drift import Drift
-from clip_drift.errors import DriftError
-from clip_drift.lift import coordinates, lift, orthonormal_rows
-from clip_drift.sequence import RotationSequence
+from pack.clip_drift.drift import Drift
+from pack.clip_drift.errors import DriftError
+from pack.clip_drift.lift import coordinates, lift, orthonormal_rows
+from pack.clip_drift.sequence import RotationSequence
+from pack.tests.paths import normalised, randn, trajectory
 
 SOME = settings(max_examples=20, deadline=None)
 seeds = st.integers(0, 2**31)

@@ -7,10 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paths import randn
-
-from clip_drift.errors import DriftError
-from clip_drift.sphere import (
+from pack.clip_drift.errors import DriftError
+from pack.clip_drift.sphere import (
     angle,
     any_orthogonal,
     exp_map,
@@ -19,6 +17,7 @@ from clip_drift.sphere import (
     orthogonal_part,
     unit,
 )
+from pack.tests.paths import randn
 
 SOME = settings(max_examples=20, deadline=None)
 seeds = st.integers(0, 2**31)

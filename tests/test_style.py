@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from comfy_server import REPO
+from pack.workshop.rig.server import REPO
 
 
 @pytest.mark.parametrize(

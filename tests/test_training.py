@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import re
 import signal
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
-from paths import normalised
+from pack.clip_drift.video import open_frames
+from pack.tests.paths import normalised
+from pack.workshop.mini import begin, export, exported, pairs, runs, train
+from pack.workshop.mini.clip_model import CONFIG, build_tokenizer
+from pack.workshop.world import captions, motions, vocabulary
+from pack.workshop.world import scenes as world
 from torch import nn
-
-TRAINING = Path(__file__).resolve().parent.parent / "training"
-sys.path.insert(0, str(TRAINING))
-
-import begin  # noqa: E402
-import captions  # noqa: E402
-import export  # noqa: E402
-import exported  # noqa: E402
-import motions  # noqa: E402
-import pairs  # noqa: E402
-import runs  # noqa: E402
-import train  # noqa: E402
-import vocabulary  # noqa: E402
-import world  # noqa: E402
-from clip_model import CONFIG, build_tokenizer  # noqa: E402
-
-from clip_drift.video import open_frames  # noqa: E402
 
 SEED = world.HELD_OUT + 77
 
@@ -258,7 +245,7 @@ def test_the_files_fit_the_pack_and_its_library_draws_with_them(trained):
 
 
 def test_the_exported_clip_is_the_trained_one(trained):
-    from clip_model import embed_all, text_states, trained_clip, trim
+    from pack.workshop.mini.clip_model import embed_all, text_states, trained_clip, trim
 
     mini = exported.load_mini(trained / "export")
     clip = trained_clip(trained)
@@ -277,8 +264,8 @@ def test_the_exported_clip_is_the_trained_one(trained):
 
 
 def test_the_unet_learns_on_white_embeddings_and_is_used_on_plain_ones(trained):
-    import unet_model
-    from whitening import whitening_of
+    from pack.workshop.mini import unet_model
+    from pack.workshop.mini.whitening import whitening_of
 
     embeddings = torch.randn(500, 16) * torch.logspace(-1, 2, 16) + 3
     whitening = whitening_of(embeddings, 0.0)
@@ -309,7 +296,7 @@ def stream_frames(path: Path, size: int) -> torch.Tensor:
 
 
 def test_a_run_begins_with_exported_weights(trained, tmp_path):
-    import unet_model
+    from pack.workshop.mini import unet_model
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs, "CHUNK", 256)

@@ -13,15 +13,12 @@ import numpy as np
 import pytest
 import torch
 from av.video.reformatter import Colorspace
-
-from clip_drift.errors import DriftError
-from clip_drift.video import frames_from_images, open_frames, probe
-from clip_drift.video.decord_reader import suits as suits_decord
-from clip_drift.video.pyav_reader import SquareScaler
-from clip_drift.video.sampling import Sampler
-
-sys.path.insert(0, str(Path(__file__).parent))
-from video_files import (
+from pack.clip_drift.errors import DriftError
+from pack.clip_drift.video import frames_from_images, open_frames, probe
+from pack.clip_drift.video.decord_reader import suits as suits_decord
+from pack.clip_drift.video.pyav_reader import SquareScaler
+from pack.clip_drift.video.sampling import Sampler
+from pack.tests.video_files import (
     audio_file,
     cut,
     number_in,
@@ -158,7 +155,7 @@ def test_far_apart_samples_are_not_decoded_through(folder, monkeypatch):
             decoded += len(frames)
             return frames
 
-    from clip_drift.video.pyav_reader import _Cursor
+    from pack.clip_drift.video.pyav_reader import _Cursor
 
     packets = _Cursor._packets
     monkeypatch.setattr(_Cursor, "_packets", lambda self: map(Counting, packets(self)))
@@ -492,14 +489,8 @@ def test_memory_does_not_grow_with_the_video(folder):
 
 def _peak_memory(clip: Path, count: int) -> int:
     script = f"""
-import importlib.util, resource, sys
-spec = importlib.util.spec_from_file_location(
-    "clip_drift", {sys.modules["clip_drift"].__file__!r},
-    submodule_search_locations={list(sys.modules["clip_drift"].__path__)!r})
-module = importlib.util.module_from_spec(spec)
-sys.modules["clip_drift"] = module
-spec.loader.exec_module(module)
-from clip_drift.video import open_frames
+import resource
+from pack.clip_drift.video import open_frames
 with open_frames({str(clip)!r}, 224) as stream:
     assert sum(len(batch.times) for batch in stream) == {count}
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

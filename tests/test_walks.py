@@ -6,13 +6,12 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from paths import normalised, randn, trajectory
-
-import clip_drift.walks
-from clip_drift.errors import DriftError
-from clip_drift.sequence import RotationSequence
-from clip_drift.strength import per_frame
-from clip_drift.walks import WALKS, walk
+from pack.clip_drift import walks
+from pack.clip_drift.errors import DriftError
+from pack.clip_drift.sequence import RotationSequence
+from pack.clip_drift.strength import per_frame
+from pack.clip_drift.walks import WALKS, walk
+from pack.tests.paths import normalised, randn, trajectory
 
 SOME = settings(max_examples=12, deadline=None)
 seeds = st.integers(0, 2**31)
@@ -399,7 +398,7 @@ def test_tokens_in_chunks_walk_as_all_at_once(monkeypatch, method, pairing, chun
     sequence = clip(pairing=pairing)
     whole = walk(x, sequence, method, 0.8, mask=mask, pivot=pivot)
     # 6 frames of 12 numbers: one token, and two tokens, at a time.
-    monkeypatch.setattr(clip_drift.walks, "CHUNK", chunk)
+    monkeypatch.setattr(walks, "CHUNK", chunk)
     parts = walk(x, sequence, method, 0.8, mask=mask, pivot=pivot)
     assert torch.allclose(parts, whole, atol=1e-5)
 
@@ -412,8 +411,8 @@ def test_chunks_bound_what_a_walk_holds(monkeypatch):
         seen.append(x.shape[1])
         return move(x, sequence, g)
 
-    monkeypatch.setitem(WALKS, "carry", clip_drift.walks.Walk(watched, lifts=True))
-    monkeypatch.setattr(clip_drift.walks, "CHUNK", 6 * 12 * 3)
+    monkeypatch.setitem(WALKS, "carry", walks.Walk(watched, lifts=True))
+    monkeypatch.setattr(walks, "CHUNK", 6 * 12 * 3)
     walk(randn(27, 1, 7, 12), clip(), "carry")
     assert seen == [3, 3, 1]
 

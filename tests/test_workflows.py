@@ -10,9 +10,7 @@ from pathlib import Path
 
 import av
 import pytest
-from build_workflows import build
-from comfy_server import ComfyServer, Prompt
-from graph_layout import (
+from pack.tests.graph_layout import (
     behind_nodes,
     box_of,
     box_of_group,
@@ -21,10 +19,19 @@ from graph_layout import (
     overlaps,
     wires,
 )
+from pack.workshop.examples.build import build
+from pack.workshop.examples.workflows.models import STAND_INS, use_stand_ins
+from pack.workshop.examples.workflows.parts import IMAGE, VIDEO
+from pack.workshop.rig.server import ComfyServer, Prompt
+from pack.workshop.rig.ui_to_api import (
+    NOTES,
+    WorkflowError,
+    ids_of,
+    inputs_of,
+    replace_values,
+    ui_to_api,
+)
 from PIL import Image
-from ui_to_api import NOTES, WorkflowError, ids_of, inputs_of, replace_values, ui_to_api
-from workflows.models import STAND_INS, use_stand_ins
-from workflows.parts import IMAGE, VIDEO
 
 FOLDER = Path(__file__).resolve().parent.parent / "example_workflows"
 FILES = sorted(FOLDER.glob("*.json"), key=lambda file: int(file.stem.partition("-")[0]))
@@ -86,7 +93,7 @@ def test_files_are_what_the_builder_writes(object_info):
 
     assert set(built) == {file.name for file in FILES}
     for file in FILES:
-        assert file.read_text(encoding="utf-8") == built[file.name], "run tools/build_workflows.py"
+        assert file.read_text(encoding="utf-8") == built[file.name], "run workshop.examples.build"
 
 
 @every_workflow

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..errors import DriftError
-from ..kandinsky22.text import TextStates
 from ..preprocess import normalise
+from ..text import TextStates
 from .architecture import Config
 from .library import ClipModel, quiet
 from .text import build_tokenizer, encode_text

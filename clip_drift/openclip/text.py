@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DriftError
-from ..kandinsky22.text import TextStates, until_end
+from ..text import TextStates, until_end
 from .library import ClipModel
 
 

@@ -1,0 +1,1 @@
+"""What the nodes of several menu sections need: sockets, latents, progress, model folders."""

@@ -1,0 +1,1 @@
+"""The workshop: what makes, measures and shows the pack, and is not published with it."""

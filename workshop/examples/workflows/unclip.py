@@ -1,0 +1,95 @@
+"""The workflow on Stable unCLIP: the image embedding that rides beside the prompt moves."""
+
+from __future__ import annotations
+
+from ..ui_graph import Graph, Group, Output, Space, Stack, column, row
+from . import models
+from .parts import (
+    FPS,
+    FRAMES,
+    GREEN,
+    IMAGE,
+    LOW,
+    MODELS,
+    NOTE,
+    OVER,
+    STABLE_DIFFUSION,
+    Subject,
+    draw_frames,
+    group,
+    motion,
+    page,
+    save,
+    texts,
+)
+
+SIZE = 768
+
+
+def unclip(add: Graph, prompt: str) -> Subject:
+    """One checkpoint with everything → a prompt that holds a picture."""
+    checkpoint = add("unCLIPCheckpointLoader", models.UNCLIP, ckpt_name=models.UNCLIP["name"])
+    picture = add("LoadImage", image=IMAGE)
+    positive, negative = texts(add, checkpoint["CLIP"], prompt)
+    seen = add("CLIPVisionEncode", clip_vision=checkpoint["CLIP_VISION"], image=picture)
+    both = add("unCLIPConditioning", conditioning=positive, clip_vision_output=seen)
+    canvas = add("EmptyLatentImage", width=SIZE, height=SIZE)
+    inside = row(
+        column(checkpoint, picture),
+        column(Space(0, OVER), negative, positive, seen),
+        column(Space(0, LOW), both),
+    )
+    return Subject(
+        checkpoint["MODEL"],
+        checkpoint["CLIP"],
+        checkpoint["VAE"],
+        checkpoint["CLIP_VISION"],
+        Output(both, 0),
+        Output(negative, 0),
+        canvas,
+        Group(MODELS, GREEN, inside),
+        STABLE_DIFFUSION,
+    )
+
+
+def image_prompt(add: Graph) -> Stack:
+    """The picture's embedding is moved by a clip; frames one by one, since core sums a batch."""
+    text = add.note(
+        f"""
+# unCLIP: a picture is the prompt
+
+A Stable Diffusion 2.1 *unCLIP* model draws from a text **and from a picture's CLIP embedding**. The
+clip's motion moves that embedding. The clip is read by the checkpoint's own CLIP, so motion and
+picture are in one space.
+
+## First
+
+1. **unCLIP Checkpoint Loader**:
+   [this model, 4 GB]({models.UNCLIP["url"]}) in
+   `models/checkpoints`, or another unCLIP model of Stable Diffusion 2.1.
+2. **Load Image**: your picture.
+3. **Load Video**: choose your clip, best one clear movement. Its first {FRAMES // FPS} seconds are
+   used, at {FPS} frames a second. Run.
+
+## Then
+
+- **Rotate Conditioning** `strength`: 1 is the clip's own motion, 0 a still. `rotate_tokens` lets
+  the text move as well.
+- **unCLIPConditioning** `strength`: how much of the picture; `noise_augmentation`: how freely.
+- **Frames to List** has to stay: ComfyUI adds up the image embeddings of a batch, so each frame is
+  drawn on its own. **Rebatch Images** collects them again.
+""",
+        height=NOTE,
+    )
+    subject = unclip(add, "a mountain landscape, highly detailed")
+    read = motion(add, subject)
+    moved = add(
+        "ClipDriftRotateConditioning",
+        conditioning=subject.positive,
+        rotation=read.rotation,
+        rotate_pooled=False,
+        rotate_tokens=False,
+    )
+    drawn = draw_frames(add, subject, read, moved, 0.0)
+    saved = save(add, drawn.images, "unclip-image")
+    return page(text, subject, read, group("Move it and draw, frame by frame", drawn), saved)

@@ -1,0 +1,1 @@
+"""Mini Kandinsky: its parts, their training, evaluation and export."""

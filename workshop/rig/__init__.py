@@ -1,0 +1,1 @@
+"""The test rig: real servers, browsers, clips and weights, for tests, benches and examples."""

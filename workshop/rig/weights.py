@@ -1,0 +1,175 @@
+"""Model files of random weights in real layouts, so that real loaders can be tested offline.
+
+    python -m pack.workshop.rig.weights MODELS_DIR [NAME ...]      names: see FILES
+
+Each file has the tensor names and shapes of a published model and seeded random numbers in them,
+scaled so that signals neither die out nor explode on their way through. ComfyUI's native loaders
+take them for the real thing; only the pictures are noise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from . import kandinsky_weights
+from .weight_layout import SEED, random_tensors
+from .weights_clip import big_g_layout, vit_l_layout
+from .weights_sd import sd15_layout, unclip_layout
+
+RECIPE = "1"
+"""Stored in every file. Raise it when the numbers change, and old files are written anew."""
+
+
+# --- A small OpenCLIP model -----------------------------------------------------------------------
+
+OPEN_CLIP_CONFIG = {
+    "model_cfg": {
+        "embed_dim": 768,
+        "vision_cfg": {
+            "image_size": 224,
+            "patch_size": 32,
+            "width": 128,
+            "head_width": 32,
+            "layers": 4,
+        },
+        "text_cfg": {
+            "context_length": 77,
+            "vocab_size": 49408,
+            "width": 64,
+            "heads": 2,
+            "layers": 2,
+        },
+    },
+    "preprocess_cfg": {
+        "mean": [0.48145466, 0.4578275, 0.40821073],
+        "std": [0.26862954, 0.26130258, 0.27577711],
+        "interpolation": "bicubic",
+        "resize_mode": "shortest",
+    },
+}
+
+
+def _open_clip_tensors() -> dict[str, torch.Tensor]:
+    """OpenCLIP's own initialisation of the model that `OPEN_CLIP_CONFIG` describes."""
+    from open_clip import CLIP  # takes seconds to import, and only this file needs it
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return CLIP(**OPEN_CLIP_CONFIG["model_cfg"]).state_dict()
+
+
+# --- Files ----------------------------------------------------------------------------------------
+
+
+@cache
+def _kandinsky():
+    """The small models of kandinsky_weights.py, which needs the library."""
+
+    return kandinsky_weights
+
+
+class WeightFile(NamedTuple):
+    """A file below the models folder, and how to make its content."""
+
+    path: str
+    tensors: Callable[[], dict[str, torch.Tensor]]
+    config: dict | None = None
+    """Written beside the file as `.json` where the weights alone do not tell the model."""
+
+
+EMBEDDING = 768
+"""Of the small Kandinsky models: what ViT-L gives, for a random bigG image tower is 3.7 GB."""
+
+FILES = {
+    "sd15": WeightFile(
+        "checkpoints/random_sd15.safetensors", lambda: random_tensors(sd15_layout())
+    ),
+    "unclip": WeightFile(
+        "checkpoints/random_unclip_l.safetensors", lambda: random_tensors(unclip_layout())
+    ),
+    "vit_l": WeightFile(
+        "clip_vision/random_vit_l.safetensors", lambda: random_tensors(vit_l_layout())
+    ),
+    "big_g": WeightFile(
+        "text_encoders/random_big_g.safetensors", lambda: random_tensors(big_g_layout())
+    ),
+    "open_clip": WeightFile(
+        "open_clip/random_small.safetensors", _open_clip_tensors, OPEN_CLIP_CONFIG
+    ),
+    "k22_decoder": WeightFile(
+        "diffusion_models/random_k22_decoder.safetensors",
+        lambda: _kandinsky().small_unet(embed_dim=EMBEDDING),
+    ),
+    "k22_inpaint": WeightFile(
+        "diffusion_models/random_k22_inpaint.safetensors",
+        lambda: _kandinsky().small_unet(in_channels=9, embed_dim=EMBEDDING),
+    ),
+    "k22_movq": WeightFile("vae/random_k22_movq.safetensors", lambda: _kandinsky().small_movq()),
+    "k22_prior": WeightFile(
+        "diffusion_models/random_k22_prior.safetensors",
+        lambda: _kandinsky().small_prior(embedding=EMBEDDING),
+    ),
+    "k22_prior_open_clip": WeightFile(
+        "diffusion_models/random_k22_prior_open_clip.safetensors",
+        lambda: _kandinsky().small_prior(
+            embedding=EMBEDDING,
+            text_width=OPEN_CLIP_CONFIG["model_cfg"]["text_cfg"]["width"],
+            pooled_width=OPEN_CLIP_CONFIG["model_cfg"]["embed_dim"],
+        ),
+    ),
+}
+
+
+def ensure(models_dir: Path, *names: str) -> list[Path]:
+    """Write the named files (all of them by default) where they are missing; return their paths."""
+    return [_ensure_file(Path(models_dir), FILES[name]) for name in names or FILES]
+
+
+def _ensure_file(models_dir: Path, file: WeightFile) -> Path:
+    path = models_dir / file.path
+    if _recipe_of(path) == RECIPE:
+        return path
+    print(f"writing random weights: {path}", flush=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if file.config is not None:
+        config = json.dumps(file.config, indent=2) + "\n"
+        _write_atomically(path.with_suffix(".json"), lambda part: part.write_text(config))
+    tensors = file.tensors()
+    metadata = {"format": "pt", "recipe": RECIPE}
+    _write_atomically(path, lambda part: save_file(tensors, part, metadata))
+    return path
+
+
+def _recipe_of(path: Path) -> str | None:
+    """The recipe that a file was made by, or None where there is no file."""
+    if not path.exists():
+        return None
+    with safe_open(path, framework="pt") as file:
+        return (file.metadata() or {}).get("recipe")
+
+
+def _write_atomically(path: Path, write: Callable[[Path], object]):
+    """Let `write` fill a file of another name first, so that no reader ever sees half a file."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or not set(sys.argv[2:]) <= set(FILES):
+        sys.exit(f"usage: weights.py MODELS_DIR [{'] ['.join(FILES)}]")
+    for written in ensure(*sys.argv[1:]):
+        print(written)
