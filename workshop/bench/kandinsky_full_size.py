@@ -1,6 +1,7 @@
 """Kandinsky 2.2 at its full size against diffusers, on the same random weights.
 
-    python -m pack.workshop.bench.kandinsky_full_size [unet] [movq] [prior] [--folder FOLDER] [--latent 32]
+    python -m pack.workshop.bench.kandinsky_full_size [unet] [movq] [prior]
+        [--folder FOLDER] [--latent 32]
 
 Prints how far apart the results are, seconds, and peaks of memory. Each side runs in a process of
 its own. Needs 12 GB of memory, and 5 GB in FOLDER (a temporary one by default) while it runs.
