@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor, float32, zeros
 
 from ..clip_drift.errors import DriftError
-from ..clip_drift.kandinsky22.text import TextStates
+from ..clip_drift.text import TextStates
 from ..clip_drift.openclip import (
     PRECISIONS,
     OpenClipEncoder,
