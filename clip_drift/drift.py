@@ -1,7 +1,7 @@
 """The drift: a video as a path on CLIP's unit sphere.
 
-The article starts by looking at frames in two spaces, pixels and CLIP. A :class:`Drift`
-holds both: one unit embedding and one small thumbnail a frame.
+The article starts by looking at frames in two spaces, pixels and CLIP. A `Drift`
+holds both: one unit embedding and one small thumbnail per frame.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from .sphere import angle, unit
 @dataclass(frozen=True, eq=False)
 class Drift:
     """Frames of a video as points on the unit sphere. Immutable; build it with
-    :meth:`from_embeddings`.
+    `from_embeddings`.
 
     Attributes:
-        embeddings: (F, N) float32 on the CPU, unit rows ``e_0 .. e_{F-1}``.
+        embeddings: (F, N) float32 on the CPU, unit rows `e_0 .. e_{F-1}`.
         times: (F,) float64, seconds from the start of the video, increasing.
         thumbnails: (F, h, w, 3) uint8, or None for a drift not made from pictures.
         encoder: name of the encoder whose space this is.
@@ -42,6 +42,9 @@ class Drift:
         source: str = "",
     ) -> "Drift":
         """Build a drift from raw embeddings; rows are scaled to length one.
+
+        >>> Drift.from_embeddings(torch.eye(3), encoder="CLIP")
+        Drift(3 frames, 2.00 s, 3 dimensions, encoder='CLIP', source='')
 
         Args:
             embeddings: (F, N), F ≥ 2, any float dtype.
@@ -91,7 +94,7 @@ class Drift:
         return float(self.times[-1] - self.times[0])
 
     def step_angles(self) -> Tensor:
-        """Angles between neighbouring frames, ``α_i = angle(e_i, e_{i+1})``.
+        """Angles between neighbouring frames, `α_i = angle(e_i, e_{i+1})`.
 
         Returns:
             (F-1,) float32 radians.
@@ -103,7 +106,7 @@ class Drift:
         return float(self.step_angles().sum())
 
     def gram(self) -> Tensor:
-        """Gram matrix of CLIP space, ``C_ij = e_i·e_j`` (the article's correlation matrix).
+        """Gram matrix of CLIP space, `C_ij = e_i·e_j` (the article's correlation matrix).
 
         Returns:
             (F, F) float32.

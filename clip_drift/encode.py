@@ -56,7 +56,7 @@ def drift_from_video(
     Args:
         source: path of a file, or a file in memory.
         start, duration, sample_fps, max_frames, batch_size, crop, backend: which frames and how,
-            see :func:`clip_drift.video.open_frames`.
+            see `video.open_frames`.
         on_batch: called after each batch with the number of frames done, about how many there will
             be (None if unknown), the last frame's thumbnail (h, w, 3) uint8 and the batch's
             embeddings (B, N) float32, of any length. What it raises stops the reading and is
@@ -96,9 +96,9 @@ def drift_from_images(
     Args:
         images: (F, H, W, 3 or 4) float in 0..1; alpha is dropped.
         fps, sample_fps, max_frames, batch_size, crop: see
-            :func:`clip_drift.video.frames_from_images`.
+            `video.frames_from_images`.
         source: what the drift remembers as its source.
-        on_batch: as in :func:`drift_from_video`.
+        on_batch: as in `drift_from_video`.
 
     Raises:
         DriftError: bad input of any kind, each named in one sentence.

@@ -1,4 +1,4 @@
-"""Drift files: ``.safetensors`` only, so that a file from a stranger can run no code."""
+"""Drift files: `.safetensors` only, so that a file from a stranger can run no code."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def save_drift(drift: Drift, path: str | os.PathLike) -> None:
     """Write a drift; the file is there whole or not at all.
 
     Args:
-        path: ends in ``.safetensors``; its folder exists.
+        path: ends in `.safetensors`; its folder exists.
     """
     tensors = {"embeddings": drift.embeddings.contiguous(), "times": drift.times.contiguous()}
     if drift.thumbnails is not None:

@@ -17,7 +17,7 @@ NEW_DIRECTION = 1e-6
 
 
 def coordinates(points: Tensor) -> Tensor:
-    """Coordinates of rows in their own Gram-Schmidt basis: ``L Lᵀ`` is their Gram matrix.
+    """Coordinates of rows in their own Gram-Schmidt basis: `L Lᵀ` is their Gram matrix.
 
     Row i uses only the directions that rows 0..i brought in, so L is a lower-triangular
     (Cholesky) factor without zero columns. It exists for singular Gram matrices too, and

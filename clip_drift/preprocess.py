@@ -1,6 +1,6 @@
 """CLIP's own preprocessing: resize (bicubic, antialiased), cut a square, normalise.
 
-The rules are those of ``open_clip.image_transform``, so an embedding made here is the one
+The rules are those of `open_clip.image_transform`, so an embedding made here is the one
 that the library itself would make of the same picture.
 """
 
@@ -20,7 +20,7 @@ CROPS = ("center", "pad", "stretch")
 class Fit(NamedTuple):
     """How a frame becomes a square: the size to resize it to, then where the square begins.
 
-    ``top`` and ``left`` are pixels of the *resized* frame; negative ones stand for a black margin.
+    `top` and `left` are pixels of the *resized* frame; negative ones stand for a black margin.
     """
 
     height: int
@@ -30,11 +30,11 @@ class Fit(NamedTuple):
 
 
 def fit_size(height: int, width: int, target: int, crop: str = "center") -> Fit:
-    """How a frame of ``height`` × ``width`` pixels becomes a square of ``target`` pixels.
+    """How a frame of `height` × `width` pixels becomes a square of `target` pixels.
 
     Args:
-        crop: ``center`` (CLIP's own) makes the shorter side ``target`` long and cuts the middle;
-            ``pad`` makes the longer side ``target`` long and adds black margins; ``stretch``
+        crop: `center` (CLIP's own) makes the shorter side `target` long and cuts the middle;
+            `pad` makes the longer side `target` long and adds black margins; `stretch`
             squeezes the whole frame into the square.
 
     Raises:
@@ -72,7 +72,7 @@ def fit_size(height: int, width: int, target: int, crop: str = "center") -> Fit:
 
 
 def cut_square(frames: Tensor, fit: Fit, target: int) -> Tensor:
-    """Cut the square out of frames that have been resized to ``fit``, or put margins round them.
+    """Cut the square out of frames that have been resized to `fit`, or put margins round them.
 
     Args:
         frames: (..., fit.height, fit.width, 3).
@@ -124,7 +124,7 @@ def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
         std: the three channels' standard deviations.
 
     Returns:
-        (B, 3, S, S) float, ``(pixels − mean) / std``.
+        (B, 3, S, S) float, `(pixels − mean) / std`.
     """
     if pixels.dtype == torch.uint8:
         pixels = pixels.float() / 255

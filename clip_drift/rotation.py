@@ -1,11 +1,14 @@
 """Plane rotations in N dimensions, kept at rank 2.
 
-Rodrigues' formula in R^N, the exponential of one generator ``v uᵀ − u vᵀ``::
+Rodrigues' formula in R^N, the exponential of one generator `v uᵀ − u vᵀ`:
 
     R^t = I + sin(tα)·(v uᵀ − u vᵀ) + (cos(tα) − 1)·(u uᵀ + v vᵀ)
 
 Two dot products and two axpys per vector instead of an N×N matrix. Formulas hold column
-vectors; tensors hold rows, so "R x" is ``x @ R.mT``.
+vectors; tensors hold rows, so "R x" is `x @ R.mT`.
+
+Reference: Rodrigues, "Des lois géométriques qui régissent les déplacements d'un système solide
+dans l'espace", 1840, for N = 3; the plane spanned by two vectors of R^N takes its place here.
 """
 
 from dataclasses import dataclass
@@ -31,10 +34,14 @@ class PlaneRotation:
 
     @classmethod
     def from_vectors(cls, start: Tensor, end: Tensor, name: str = "vector") -> "PlaneRotation":
-        """The rotations that take start to end along the shortest arc: ``R â = b̂``.
+        """The rotations that take start to end along the shortest arc: `R â = b̂`.
 
         Equal vectors give the identity; opposite ones turn by π in a plane picked
         deterministically.
+
+        >>> start, end = torch.tensor([1.0, 0, 0]), torch.tensor([0, 1.0, 0])
+        >>> PlaneRotation.from_vectors(start, end).apply(torch.tensor([0, 2.0, 5]))
+        tensor([-2.,  0.,  5.])
 
         Args:
             start, end: (*batch, N) tensors that broadcast, N ≥ 2, any float dtype.
@@ -81,7 +88,7 @@ class PlaneRotation:
         return PlaneRotation(self.plane[index], self.angles[index])
 
     def __pow__(self, t: float | Tensor) -> "PlaneRotation":
-        """``R^t``, the same planes and t times the angle; t broadcasts over the batch."""
+        """`R^t`, the same planes and t times the angle; t broadcasts over the batch."""
         return PlaneRotation(self.plane, self.angles * t)
 
     def magnitude(self) -> Tensor:
@@ -125,7 +132,7 @@ class PlaneRotation:
         """The dense matrices, for looking at: N² numbers each, never used in a computation.
 
         Returns:
-            (*batch, N, N) tensor R with ``R @ column``, the transpose of what rows need.
+            (*batch, N, N) tensor R with `R @ column`, the transpose of what rows need.
         """
         u, v = self.u.unsqueeze(-1), self.v.unsqueeze(-1)
         theta = self.angles.to(u.dtype)[..., None, None]

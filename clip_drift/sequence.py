@@ -24,7 +24,7 @@ STILL = 1e-5
 class RotationSequence:
     """Rotations read off a trajectory, with the trajectory itself. Immutable.
 
-    Frame i moves as ``base_i → point_i``: for a clip, base is its first frame throughout.
+    Frame i moves as `base_i → point_i`: for a clip, base is its first frame throughout.
 
     Attributes:
         base: (1, N) or (F, N) unit rows, where the motion of each frame starts.
@@ -50,6 +50,10 @@ class RotationSequence:
         centered: bool = False,
     ) -> "RotationSequence":
         """The motion of one clip.
+
+        >>> clip = torch.tensor([[1.0, 0, 0], [0.8, 0.6, 0], [0, 1.0, 0]])
+        >>> RotationSequence.from_trajectory(clip).planes.magnitude().rad2deg().round(decimals=1)
+        tensor([36.9000, 90.0000], dtype=torch.float64)
 
         Args:
             trajectory: a drift, or (F, N) vectors, F ≥ 2.

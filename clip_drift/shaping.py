@@ -1,6 +1,6 @@
 """Shaping a drift on the sphere: resample, smooth, reverse, loop, scale, join.
 
-Each function takes a :class:`~clip_drift.drift.Drift` and returns a new one.
+Each function takes a `drift.Drift` and returns a new one.
 """
 
 import torch
@@ -32,6 +32,10 @@ def _at(drift: Drift, times: Tensor) -> Drift:
 
 def resample(drift: Drift, frames: int) -> Drift:
     """The same motion in another number of frames, evenly spaced in time.
+
+    >>> turn = Drift.from_embeddings(torch.tensor([[1.0, 0], [0, 1.0]]))
+    >>> resample(turn, 4).step_angles().rad2deg().round()
+    tensor([30., 30., 30.])
 
     Raises:
         DriftError: fewer than two frames are asked for.
@@ -97,7 +101,7 @@ def seamless_loop(drift: Drift, frames: int = 0) -> Drift:
     """Close the path so that the clip can be repeated without a jump.
 
     The rotation that takes the last frame to the first is spread evenly over the clip:
-    frame i is turned by its share ``i/(F−1)``; the last, now equal to the first, is left out.
+    frame i is turned by its share `i/(F−1)`; the last, now equal to the first, is left out.
 
     Args:
         frames: how many frames; 0 keeps their number.
@@ -110,10 +114,10 @@ def seamless_loop(drift: Drift, frames: int = 0) -> Drift:
 
 
 def scale(drift: Drift, strength: Strength) -> Drift:
-    """Walk g times as far from the first frame: ``exp_{e_0}(g·log_{e_0} e_i)``.
+    """Walk g times as far from the first frame: `exp_{e_0}(g·log_{e_0} e_i)`.
 
     Args:
-        strength: a number, one a frame, or a curve over the clip.
+        strength: a number, one per frame, or a curve over the clip.
 
     Raises:
         DriftError: a strength that does not fit.
@@ -173,8 +177,8 @@ def shape(
     Args:
         frames: of the result; 0 keeps what the direction gives.
         smoothing: sigma in frames of the source.
-        direction: a key of :data:`DIRECTIONS`.
-        strength: see :func:`scale`.
+        direction: a key of `DIRECTIONS`.
+        strength: see `scale`.
 
     Raises:
         DriftError: a value out of range.

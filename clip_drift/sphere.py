@@ -1,7 +1,6 @@
 """Geometry of the unit sphere in R^N: where CLIP embeddings live and drifts move.
 
-Vectors are rows of tensors of shape ``(..., N)``; angles are radians. Formulas: method
-page in the README, after Rodrigues in N dimensions.
+Vectors are rows of tensors of shape `(..., N)`; angles are radians.
 """
 
 import torch
@@ -46,8 +45,11 @@ def unit(x: Tensor, name: str = "vector") -> Tensor:
 def angle(a: Tensor, b: Tensor) -> Tensor:
     """Angle between vectors, exact to round-off for nearly equal ones.
 
-    ``2·atan2(‖â − b̂‖, ‖â + b̂‖)`` (Kahan). ``acos(â·b̂)`` loses every digit at the angles
-    between neighbouring video frames.
+    `2·atan2(‖â − b̂‖, ‖â + b̂‖)`. `acos(â·b̂)` loses every digit at the angles between
+    neighbouring video frames.
+
+    Reference: Kahan, "How Futile are Mindless Assessments of Roundoff in Floating-Point
+    Computation?", 2006, section 12.
 
     Args:
         a, b: (..., N) tensors that broadcast.
@@ -93,19 +95,22 @@ def orthogonal_part(a: Tensor, b: Tensor) -> Tensor:
 
 
 def log_map(base: Tensor, point: Tensor) -> Tensor:
-    """``log_base(point)``: the tangent vector at base whose geodesic reaches point.
+    """`log_base(point)`: the tangent vector at base whose geodesic reaches point.
+
+    Reference: Absil, Mahony, Sepulchre, "Optimization Algorithms on Matrix Manifolds", 2008, the
+    sphere; as is `exp_map`.
 
     Args:
         base, point: (..., N) unit rows that broadcast.
 
     Returns:
-        (..., N) tangent vectors, of length ``angle(base, point)``.
+        (..., N) tangent vectors, of length `angle(base, point)`.
     """
     return angle(base, point).unsqueeze(-1) * orthogonal_part(base, point)
 
 
 def exp_map(base: Tensor, tangent: Tensor) -> Tensor:
-    """``exp_base(tangent)``: the unit vector reached by walking the geodesic from base.
+    """`exp_base(tangent)`: the unit vector reached by walking the geodesic from base.
 
     Args:
         base: (..., N) unit rows.
@@ -119,8 +124,10 @@ def exp_map(base: Tensor, tangent: Tensor) -> Tensor:
 def geodesic(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
     """The point a share t of the way along the great circle from a to b.
 
+    Reference: Shoemake, "Animating Rotation with Quaternion Curves", 1985 (slerp).
+
     Args:
         a, b: (..., N) unit rows that broadcast.
-        t: number, or a tensor that broadcasts against ``(..., 1)``. t outside [0, 1] goes on.
+        t: number, or a tensor that broadcasts against `(..., 1)`. t outside [0, 1] goes on.
     """
     return exp_map(*torch.broadcast_tensors(a, log_map(a, b) * t))

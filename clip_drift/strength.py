@@ -1,4 +1,4 @@
-"""Strength g: one number, one a frame, or a curve over the clip."""
+"""Strength g: one number, one per frame, or a curve over the clip."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ def per_frame(strength: Strength, frames: int) -> Tensor:
     """Spread a strength over the frames of a clip.
 
     Args:
-        strength: a number for all frames; a sequence of one a frame; or a curve, called with
+        strength: a number for all frames; a sequence of one per frame; or a curve, called with
             the frames' places in the clip, 0 for the first to 1 for the last.
         frames: how many frames there are.
 

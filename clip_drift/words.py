@@ -39,7 +39,7 @@ def select_words(
 
     Args:
         text: the prompt's tokens, as the text encoder sees them.
-        words: words or phrases, separated by commas or line breaks; ``(word:0.5)`` gives its
+        words: words or phrases, separated by commas or line breaks; `(word:0.5)` gives its
             tokens half of the strength.
         tokenize: the tokenizer that made text.
 

@@ -33,7 +33,8 @@ class ClipDriftRotation(io.ComfyNode):
                     default="from_first",
                     tooltip="from_first: each frame is turned as the clip turned since its first "
                     "frame. neighbours: each frame is turned as the clip turned since the frame "
-                    "before, on top of what came before. Not used when end is connected.",
+                    "before, on top of what came before. from_mean: as the clip's mean turns to "
+                    "each frame; centered must be off. Not used when end is connected.",
                 ),
                 io.Boolean.Input(
                     "centered",

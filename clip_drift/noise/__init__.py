@@ -29,12 +29,17 @@ def walk_noise(
 ) -> Tensor:
     """White noise that drifts with a motion.
 
+    >>> import torch
+    >>> motion = RotationSequence.from_trajectory(torch.eye(3) + 1)
+    >>> walk_noise(7, (4, 8, 8), motion, "correlate", 0.5).shape
+    torch.Size([3, 4, 8, 8])
+
     Args:
         seed: of the white noise; frame 0 gets what a native sampler draws first for this seed.
         shape: of one latent, (C, H, W).
         sequence: the motion, F frames.
-        method: a key of :data:`NOISE_WALKS`.
-        strength: g, see :func:`clip_drift.strength.per_frame`; 0 gives all frames one noise.
+        method: a key of `NOISE_WALKS`.
+        strength: g, see `strength.per_frame`; 0 gives all frames one noise.
         frames: which frames to make, all by default.
 
     Returns:

@@ -1,7 +1,7 @@
-"""``near_identity``: the article's first experiment.
+"""`near_identity`: the article's first experiment.
 
 The fixed-seed noise is multiplied by a matrix close to the identity, frame after frame:
-``z_{i+1} = exp(g·α_i·A) z_i`` along the latent's width, A skew, so the product is a rotation.
+`z_{i+1} = exp(g·α_i·A) z_i` along the latent's width, A skew, so the product is a rotation.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from .white import white_rows
 def near_identity(
     seed: int, shape: Sequence[int], sequence: RotationSequence, g: Tensor, frames: list[int]
 ) -> Tensor:
-    """See :data:`clip_drift.noise.NOISE_WALKS`.
+    """See `noise.NOISE_WALKS`.
 
     A is drawn from the seed and scaled so that a step of angle α turns the noise by about
-    g·α. One A serves all steps, so the steps add up: ``exp(s_i·A)``.
+    g·α. One A serves all steps, so the steps add up: `exp(s_i·A)`.
 
     Raises:
         DriftError: the latent is one column wide, where nothing can turn.

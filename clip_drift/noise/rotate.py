@@ -1,6 +1,6 @@
-"""``rotate``: the first frame's noise, carried along the trajectory as one vector of R^D.
+"""`rotate`: the first frame's noise, carried along the trajectory as one vector of R^D.
 
-``z_i = ‖z_0‖·Q ê_i``, Q an isometry from the span of the trajectory with ``Q e_0 = ẑ_0``.
+`z_i = ‖z_0‖·Q ê_i`, Q an isometry from the span of the trajectory with `Q e_0 = ẑ_0`.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from .white import mix, white_rows
 def rotate(
     seed: int, shape: Sequence[int], sequence: RotationSequence, g: Tensor, frames: list[int]
 ) -> Tensor:
-    """See :data:`clip_drift.noise.NOISE_WALKS`.
+    """See `noise.NOISE_WALKS`.
 
     Raises:
         DriftError: the motion has more independent directions than the latent has numbers.

@@ -9,7 +9,7 @@ from torch import Tensor
 def white_rows(seed: int, shape: Sequence[int]) -> Iterator[Tensor]:
     """Endless independent draws of N(0, I) from one seed.
 
-    Row k is what ComfyUI's ``prepare_noise`` gives batch_index k for this seed: float32, one
+    Row k is what ComfyUI's `prepare_noise` gives batch_index k for this seed: float32, one
     (1, C, H, W) draw after another from one CPU generator.
 
     Yields:
@@ -21,7 +21,7 @@ def white_rows(seed: int, shape: Sequence[int]) -> Iterator[Tensor]:
 
 
 def mix(shares: Tensor, rows: Iterable[Tensor]) -> Tensor:
-    """``shares @ rows``, one row after another.
+    """`shares @ rows`, one row after another.
 
     A matrix product would round differently for one frame than for sixteen; so frames are the
     same to the last bit however many are made at once, and only one row need be held.

@@ -48,6 +48,11 @@ def compare(
 ) -> Comparison:
     """Score a clip against the drift that it was rendered with.
 
+    >>> points = torch.tensor([[1.0, 0, 0], [0.9, 0.1, 0], [0.5, 0.5, 0.1], [0.4, 0.5, 0.5]])
+    >>> clip = Drift.from_embeddings(points)
+    >>> compare(clip, clip).scores.gram_correlation
+    1.0
+
     Clips of different frame counts are compared at the smaller count, the longer one resampled on
     the sphere; of more than 512 frames, both are.
 

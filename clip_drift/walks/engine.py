@@ -71,8 +71,8 @@ def walk(
     >>> clip = torch.tensor([[1.0, 0.0, 0.0], [0.96, 0.28, 0.0]])
     >>> motion = RotationSequence.from_trajectory(clip)
     >>> walk(torch.tensor([[[0.0, 0.0, 2.0]]]), motion, "tangent")[:, 0].round(decimals=2)
-    tensor([[0.0000, 0.0000, 2.0000],
-            [0.0000, 0.5600, 1.9200]])
+    tensor([[ 0.0000,  0.0000,  2.0000],
+            [-0.0800,  0.5500,  1.9200]])
 
     Args:
         x: (1, T, D) tokens, or (F, T, D) ones that already walked; any float dtype.

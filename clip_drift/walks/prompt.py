@@ -13,6 +13,12 @@ from .engine import walk
 class PromptWalk:
     """A motion and how to apply it. Immutable; see `walk` for what the settings mean.
 
+    >>> import torch
+    >>> motion = RotationSequence.from_trajectory(torch.eye(3))
+    >>> walk = PromptWalk(motion, "carry", strength=0.5).for_batch()
+    >>> walk(torch.ones(1, 77, 5)).shape
+    torch.Size([3, 77, 5])
+
     Once made `for_batch`, it holds nothing but tensors and numbers, so it can be sent to another
     process.
     """

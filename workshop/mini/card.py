@@ -56,7 +56,7 @@ MADE_BY = (
     ),
     ":(glob)training/train*.py",
     ":(glob)training/*_model.py",
-    "clip_drift/kandinsky22",
+    "kandinsky22",
 )
 
 
