@@ -7,6 +7,7 @@ of its own seeds, which no training used.
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -67,6 +68,7 @@ def few(mini, judge) -> dict[tuple[str, float | None], dict]:
     wanted = {
         ("`carry`", 1.0),
         ("`tangent`", 1.0),
+        ("`follow`", 1.0),
         ("`rotate`, centred", 1.0),
         ("frozen", None),
         ("`carry` along shuffled frames", None),
@@ -74,31 +76,41 @@ def few(mini, judge) -> dict[tuple[str, float | None], dict]:
     }
     chosen = [row for row in semantics.rows() if (row.name, row.strength) in wanted]
     assert len(chosen) == len(wanted)
-    done = semantics.run(mini, judge, CLIPS, chosen, list(semantics.PATHS))
+    pairs = trials.make_trials(mini, semantics.PATHS, CLIPS)
+    done = semantics.run(judge, pairs, chosen, partial(semantics.draw, mini))
     return {(row["name"], row["strength"]): row for row in done}
 
 
 def test_a_moved_shape_follows_the_clip(few):
-    for name in (("`carry`", 1.0), ("`tangent`", 1.0), ("`rotate`, centred", 1.0)):
-        assert few[name]["path: r"] >= 0.95
-        assert few[name]["path: reach"] == pytest.approx(1, abs=0.2)
+    for name in ("`carry`", "`tangent`", "`follow`", "`rotate`, centred"):
+        assert few[name, 1.0]["said"]["path: r"] >= 0.95
+        assert few[name, 1.0]["said"]["path: reach"] == pytest.approx(1, abs=0.2)
+
+
+def test_a_prompt_that_says_no_place_follows_by_follow_alone(few):
+    """By 16 pairs tried before: reach 0.91 by `follow`, 0.28 by `tangent`."""
+    followed, turned = (few[name, 1.0]["unsaid"] for name in ("`follow`", "`tangent`"))
+    assert followed["path: r"] >= 0.9
+    assert followed["path: reach"] >= 0.75
+    assert followed["path: reach"] > turned["path: reach"] + 0.3
 
 
 def test_tangent_and_centred_rotate_keep_the_prompt_better_than_carry(few):
     """The README has 94 and 93 % of 30 pairs; of ten, three standard deviations are 24 %."""
-    kept = {name: row["path: kept"] for (name, _), row in few.items()}
+    kept = {name: row["said"]["path: kept"] for (name, _), row in few.items()}
     for name in ("`tangent`", "`rotate`, centred"):
         assert kept[name] >= 0.7
         assert kept[name] > kept["`carry`"]
 
 
 def test_controls_do_not_follow(few):
-    assert few["frozen", None]["path: r"] == 0
-    assert abs(few["`carry` along shuffled frames", None]["path: r"]) < 0.5
+    for start in trials.STARTS:
+        assert few["frozen", None][start]["path: r"] == 0
+        assert abs(few["`carry` along shuffled frames", None][start]["path: r"]) < 0.5
 
 
 def test_the_oracle_draws_what_it_is_told(few):
-    row = few["oracle: each frame's caption drawn anew", None]
+    row = few["oracle: each frame's caption drawn anew", None]["said"]
     assert row["path: r"] >= 0.9
     assert row["path: kept"] >= 0.75
 
@@ -131,10 +143,10 @@ def test_figures_of_ideal_frames_are_ideal(mini, judge):
 # --- What the README says ------------------------------------------------------------------------
 
 
-def test_the_readme_holds_the_table_that_was_measured(measured):
-    readme = semantics_table.README.read_text(encoding="utf-8")
-    table = semantics_table.table(measured)
-    assert f"{semantics_table.BEGIN}\n{table}\n{semantics_table.END}" in readme
+def test_the_page_holds_the_table_that_was_measured(measured):
+    page = semantics_table.PAGE.read_text(encoding="utf-8")
+    begin, end = semantics_table.marks("semantics")
+    assert f"{begin}\n{semantics_table.table(measured)}\n{end}" in page
 
 
 def test_the_table_is_of_the_shipped_weights_and_has_every_row(measured):

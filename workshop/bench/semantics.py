@@ -2,18 +2,20 @@
 
     python -m pack.workshop.bench.semantics [FOLDER] [--clips N] [--save] [--only TEXT]
 
-Every row draws the same prompts: each begins where its clip begins, and shares neither shape nor
-colour with it. Shape and colour are judged by a classifier that had no part in the training; place,
-size, tilt and colour's way are found by segmenting the pictures. --save writes what was measured
-to semantics.json beside this file, and its table into the README.
+Every row draws the same prompts, which share neither shape nor colour with their clip: once worded
+so that they begin where it begins, once so that they say nothing of what moves. Shape and colour
+are judged by a classifier that had no part in the training; place, size, tilt and colour's way are
+found by segmenting the pictures. --save writes what was measured to semantics.json beside this
+file, and its table into the page that shows it.
 """
 
 import argparse
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,8 +31,8 @@ from ..mini.exported import Mini, load_mini
 from ..mini.runs import RUNS, save_picture
 from ..world.motions import MOTIONS
 from ..world.scenes import SIZE, Measures, measure, render
-from .semantics_table import write_readme
-from .trials import Trial, make_trials
+from .semantics_table import write_table
+from .trials import STARTS, Trial, make_trials
 
 RESULTS = Path(__file__).resolve().parent / "semantics.json"
 STEPS, CFG = 10, 2.0  # guided as the first workflow's frames are
@@ -46,7 +48,8 @@ ASPECTS = {
 }
 """What is asked, and the motions that tell."""
 
-Making = Callable[[Trial], Tensor]
+Making = Callable[[Trial, Tensor], Tensor]
+"""(trial, (1, E) the prompt's embedding) → one tensor per frame."""
 
 
 @dataclass(frozen=True)
@@ -55,25 +58,27 @@ class Row:
 
     Attributes:
         kind: "walk", "noise walk" or "control".
-        embeddings: trial → (F, E); noises: trial → (F, 4, h, w).
+        embeddings: of the frames, (F, E). noises: trial → (F, 4, h, w).
+        starts: which wordings of the prompt tell something.
     """
 
     kind: str
     name: str
     strength: float | None
     embeddings: Making
-    noises: Making
+    noises: Callable[[Trial], Tensor]
+    starts: tuple[str, ...] = STARTS
 
 
-def still(trial: Trial) -> Tensor:
-    return trial.start.expand(len(trial.clip), -1)
+def still(trial: Trial, start: Tensor) -> Tensor:
+    return start.expand(len(trial.clip), -1)
 
 
 def one_noise(trial: Trial) -> Tensor:
     return noise_walk(None)(trial)
 
 
-def noise_walk(method: str | None, g: float = 1.0) -> Making:
+def noise_walk(method: str | None, g: float = 1.0) -> Callable[[Trial], Tensor]:
     """Rotate Latent Noise; without a method, the first frame's noise for all."""
 
     def make(trial: Trial) -> Tensor:
@@ -84,25 +89,40 @@ def noise_walk(method: str | None, g: float = 1.0) -> Making:
     return make
 
 
-def walk(method: str, g: float, pairing: str, centered: bool, shuffled: bool = False) -> Making:
+def walk(
+    method: str,
+    g: float,
+    pairing: str = "from_first",
+    centered: bool = False,
+    directions: int = 0,
+    shuffled: bool = False,
+) -> Making:
     """Rotate Conditioning; shuffled: along the clip's frames in another order, from its first."""
 
-    def make(trial: Trial) -> Tensor:
-        sequence = RotationSequence.from_trajectory(trial.drift, pairing, centered)
-        if shuffled:
-            generator = torch.Generator().manual_seed(trial.seed)
-            order = torch.randperm(len(sequence), generator=generator)
-            sequence = replace(sequence, points=sequence.points[order])
-        return walks.walk(trial.start[None], sequence, method, g)[:, 0]
+    def make(trial: Trial, start: Tensor) -> Tensor:
+        sequence = motion_of(trial, pairing, centered, shuffled)
+        return walks.walk(start[None], sequence, method, g, directions=directions)[:, 0]
 
     return make
+
+
+def motion_of(
+    trial: Trial, pairing: str = "from_first", centered: bool = False, shuffled: bool = False
+) -> RotationSequence:
+    sequence = RotationSequence.from_trajectory(trial.drift, pairing, centered)
+    if not shuffled:
+        return sequence
+    generator = torch.Generator().manual_seed(trial.seed)
+    return replace(
+        sequence, points=sequence.points[torch.randperm(len(sequence), generator=generator)]
+    )
 
 
 def towards_clip(share: float) -> Making:
     """Each frame's own embedding mixed into the prompt's, as image prompts are."""
 
-    def make(trial: Trial) -> Tensor:
-        return torch.lerp(trial.start, trial.drift, share)
+    def make(trial: Trial, start: Tensor) -> Tensor:
+        return torch.lerp(start, trial.drift, share)
 
     return make
 
@@ -110,7 +130,7 @@ def towards_clip(share: float) -> Making:
 def prompt_to_prompt(spherical: bool) -> Making:
     """From the first frame's caption to the last one's, evenly; the clip is not looked at."""
 
-    def make(trial: Trial) -> Tensor:
+    def make(trial: Trial, start: Tensor) -> Tensor:
         first, last = trial.told[:1], trial.told[-1:]
         share = torch.linspace(0, 1, len(trial.clip))[:, None]
         if not spherical:
@@ -124,16 +144,26 @@ def prompt_to_prompt(spherical: bool) -> Making:
 def rows() -> list[Row]:
     """All of the table's rows."""
 
-    def by_walk(method: str, g: float, pairing: str = "from_first", centered: bool = False) -> Row:
-        name = f"`{method}`" + (", neighbours" if pairing == "neighbours" else "")
+    def by_walk(
+        method: str,
+        g: float,
+        pairing: str = "from_first",
+        centered: bool = False,
+        directions: int = 0,
+    ) -> Row:
+        name = f"`{method}`" + {"neighbours": ", neighbours", "from_mean": ", from the mean"}.get(
+            pairing, ""
+        )
         name += ", centred" if centered else ""
-        return Row("walk", name, g, walk(method, g, pairing, centered), one_noise)
+        name += f", {directions} directions" if directions else ""
+        making = walk(method, g, pairing, centered, directions)
+        return Row("walk", name, g, making, one_noise)
 
     def by_noise(method: str, g: float) -> Row:
         return Row("noise walk", f"noise `{method}`", g, still, noise_walk(method, g))
 
-    def control(name: str, embeddings: Making) -> Row:
-        return Row("control", name, None, embeddings, one_noise)
+    def control(name: str, embeddings: Making, starts: tuple[str, ...] = STARTS) -> Row:
+        return Row("control", name, None, embeddings, one_noise, starts)
 
     return [
         *(by_walk("carry", g) for g in (0.5, 1.0, 1.5)),
@@ -146,17 +176,21 @@ def rows() -> list[Row]:
         *(by_walk("perturb", g, centered=True) for g in (0.3, 1.0)),
         *(by_walk("translate", g) for g in (0.5, 1.0)),
         *(by_walk("tangent", g) for g in (0.5, 1.0)),
+        *(by_walk("tangent", g, "from_mean") for g in (1.0, 1.5)),
+        *(by_walk("follow", g) for g in (0.5, 1.0)),
+        *(by_walk("follow", 1.0, directions=k) for k in (1, 2, 3, 4)),
         *(by_noise(method, 1.0) for method in ("correlate", "rotate", "near_identity")),
         control("frozen", still),
-        control("`carry` along shuffled frames", walk("carry", 1.0, "from_first", False, True)),
+        control("`carry` along shuffled frames", walk("carry", 1.0, shuffled=True)),
         control(
             "`rotate`, centred, along shuffled frames",
-            walk("rotate", 1.0, "from_first", True, True),
+            walk("rotate", 1.0, centered=True, shuffled=True),
         ),
-        control("prompt to prompt, linear", prompt_to_prompt(False)),
-        control("prompt to prompt, slerp", prompt_to_prompt(True)),
+        control("`follow` along shuffled frames", walk("follow", 1.0, shuffled=True)),
+        control("prompt to prompt, linear", prompt_to_prompt(False), ("said",)),
+        control("prompt to prompt, slerp", prompt_to_prompt(True), ("said",)),
         control("half of each frame's embedding, linear", towards_clip(0.5)),
-        control("oracle: each frame's caption drawn anew", lambda trial: trial.told),
+        control("oracle: each frame's caption drawn anew", lambda trial, _: trial.told, ("said",)),
     ]
 
 
@@ -173,10 +207,15 @@ class Drawn:
     colour_kept: Tensor
 
 
-def draw(mini: Mini, judge: Classifier, row: Row, trials: list[Trial]) -> list[Drawn]:
-    embeddings = torch.cat([row.embeddings(trial)[SHOWN] for trial in trials])
+def draw(mini: Mini, row: Row, trials: list[Trial], start: str) -> Tensor:
+    """A row's pictures, the SHOWN frames of one trial after another's."""
+    embeddings = [row.embeddings(trial, trial.start[start])[SHOWN] for trial in trials]
     noises = torch.cat([row.noises(trial)[SHOWN] for trial in trials])
-    pictures = mini.draw(embeddings, noise=noises, steps=STEPS, cfg=CFG)
+    return mini.draw(torch.cat(embeddings), noise=noises, steps=STEPS, cfg=CFG)
+
+
+def judged(judge: Classifier, trials: list[Trial], pictures: Tensor) -> list[Drawn]:
+    """What is seen in the pictures, per trial."""
     result = []
     for trial, part in zip(trials, pictures.chunk(len(trials)), strict=True):
         shape, colour, _ = judge.judge(part)
@@ -242,31 +281,43 @@ def mean(values: Tensor) -> float:
 
 
 def run(
-    mini: Mini,
     judge: Classifier,
-    clips: int,
+    trials: list[Trial],
     chosen: list[Row],
-    motions: list[str] | None = None,
+    draw: Callable[[Row, list[Trial], str], Tensor],
     folder: Path | None = None,
+    known: Sequence[dict] = (),
 ) -> list[dict]:
-    """Figures of every row; ``clips`` trials a motion. With a folder, pictures of each, too."""
-    trials = make_trials(mini, motions or list(MOTIONS), clips)
+    """Figures of every row, by wording of the prompt. With a folder, pictures of each, too.
+
+    Args:
+        draw: (row, trials, wording) → their SHOWN frames.
+        known: rows measured before; what they have is not drawn again.
+    """
     done = []
     for row in chosen:
-        drawings = draw(mini, judge, row, trials)
-        done.append(
-            {"kind": row.kind, "name": row.name, "strength": row.strength, **figures(drawings)}
-        )
+        about = {"kind": row.kind, "name": row.name, "strength": row.strength}
+        before = next((k for k in known if about.items() <= k.items()), {})
+        measured = {start: before[start] for start in row.starts if start in before}
+        for start in row.starts:
+            if start in measured:
+                continue
+            drawings = judged(judge, trials, draw(row, trials, start))
+            measured[start] = figures(drawings)
+            if folder:
+                save_first(folder / f"{row.name}-{row.strength}-{start}", drawings)
+        done.append(about | measured)
         print(json.dumps(done[-1]), flush=True)
-        if folder:
-            folder.mkdir(parents=True, exist_ok=True)
-            first = [each for at, each in enumerate(drawings) if at % clips == 0]
-            clips_shown = [render(each.trial.clip[SHOWN]) for each in first]
-            drawn = [each.pictures for each in first]
-            shown = [part for both in zip(clips_shown, drawn, strict=True) for part in both]
-            name = "".join(c if c.isalnum() else "-" for c in row.name)
-            save_picture(folder / f"{name}-{row.strength}.png", torch.cat(shown))
     return done
+
+
+def save_first(path: Path, drawings: list[Drawn]) -> None:
+    """The first trial of each motion as a PNG: the clip, and below it what was drawn."""
+    first = {each.trial.motion: each for each in reversed(drawings)}.values()
+    shown = [part for each in first for part in (render(each.trial.clip[SHOWN]), each.pictures)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    name = "".join(c if c.isalnum() else "-" for c in path.name)
+    save_picture(path.with_name(f"{name}.png"), torch.cat(shown))
 
 
 def weights_digest(folder: Path) -> str:
@@ -278,25 +329,28 @@ def weights_digest(folder: Path) -> str:
 
 
 def main() -> None:
-
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=MODELS)
-    parser.add_argument("--clips", type=int, default=6, help="a motion (default 6)")
+    parser.add_argument("--clips", type=int, default=6, help="per motion (default 6)")
     parser.add_argument("--only", help="rows whose name holds this")
     parser.add_argument("--save", action="store_true", help="semantics.json and the README's table")
+    parser.add_argument("--anew", action="store_true", help="draw what semantics.json holds, too")
     options = parser.parse_args()
     mini, judge = load_mini(options.folder), shipped_classifier()
-    chosen = [row for row in rows() if not options.only or options.only in row.name]
-    measured = {
+    about = {
         "weights": weights_digest(options.folder),
         "clips_a_motion": options.clips,
         "steps": STEPS,
         "cfg": CFG,
-        "rows": run(mini, judge, options.clips, chosen, folder=RUNS / "semantics"),
     }
+    saved = json.loads(RESULTS.read_text(encoding="utf-8"))
+    known = saved["rows"] if about.items() <= saved.items() and not options.anew else []
+    chosen = [row for row in rows() if not options.only or options.only in row.name]
+    trials = make_trials(mini, list(MOTIONS), options.clips)
+    found = run(judge, trials, chosen, partial(draw, mini), RUNS / "semantics", known)
     if options.save:
-        RESULTS.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-        write_readme(measured)
+        RESULTS.write_text(json.dumps(about | {"rows": found}, indent=1) + "\n", encoding="utf-8")
+        write_table(about | {"rows": found}, "semantics")
 
 
 if __name__ == "__main__":

@@ -140,6 +140,25 @@ def _caption(
     return " ".join(part for part in parts if part).strip(" ,").replace(", ,", ",")
 
 
+def words_of(name: str) -> set[str]:
+    """Words that say one thing about a scene, for instance where it is.
+
+    Args:
+        name: "x", "y", "radius", "turn" or "rgb", as in `motions.MOTIONS`; or "shape".
+    """
+    places = [*_ACROSS, *_DOWN, *_PLACES.values()]
+    tables = {
+        "x": places,
+        "y": places,
+        "radius": _SIZE_WORDS,
+        "turn": _TURN_WORDS,
+        "rgb": [*_COLOUR_WORDS.values(), COLOURS],
+        "shape": _SHAPE_WORDS.values(),
+    }
+    phrases = " ".join(phrase for words in tables[name] for phrase in words)
+    return set(re.findall("[a-z]+", phrases)) - {"a", "at", "in", "of", "on", "the", "to"}
+
+
 def all_words() -> set[str]:
     """Every word that a caption may have, as a tokenizer tells words apart."""
     groups = [_SHAPE_WORDS, _COLOUR_WORDS, _GROUND_WORDS, _PLACES]
