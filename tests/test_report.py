@@ -15,16 +15,9 @@ pytest.importorskip("matplotlib")
 import matplotlib
 from pack.clip_drift.drift import Drift
 from pack.clip_drift.errors import DriftError
-from pack.clip_drift.report import (
-    curve,
-    drift_report,
-    matrix,
-    matrix_heatmap,
-    neighbour_similarity,
-    pearson,
-    statistics,
-    strip,
-)
+from pack.clip_drift.report import curve, drift_report, matrix, matrix_heatmap, statistics, strip
+from pack.clip_drift.report.statistics import neighbour_similarity
+from pack.clip_drift.scores.correlation import pearson
 
 pytestmark = pytest.mark.filterwarnings("error")
 
