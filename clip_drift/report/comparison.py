@@ -13,7 +13,7 @@ from ..scores.compare import Comparison
 from .curve import DASHED, draw_curve, reduce_curve
 from .grams import GramPanel, draw_gram_pair, midpoints
 from .page import CLIP_COLOUR, LEFT, MARGIN, MUTED, NORMAL, RIGHT, TEXT, WIDTH, Page, stacked
-from .score_rows import HEIGHT, draw_scores
+from .score_rows import draw_scores, scores_height
 from .statistics import sampled_grams
 from .strip import SIDE, draw_frames, strip_cells
 from .text import number, seconds, tick
@@ -38,7 +38,7 @@ def comparison_report(comparison: Comparison) -> Tensor:
         (SIDE + 70, lambda page: _draw_clip(page, 1, drifts[1])),
         (734, lambda page: _draw_grams(page, drifts)),
         (390, lambda page: _draw_angles(page, drifts)),
-        (HEIGHT, lambda page: draw_scores(page, comparison)),
+        (scores_height(comparison), lambda page: draw_scores(page, comparison)),
     )
 
 
@@ -78,7 +78,7 @@ def _draw_angles(page: Page, drifts: tuple[Drift, Drift]) -> None:
     axes = time_axes(page, frames, 250)
     axes.set_xlabel("frame")
     words = zip(("reference ‐ ‐", "result —"), COLOURS, strict=True)
-    page.heading(LEFT, 34, "Step angle", ("rad a step", MUTED), *words)
+    page.heading(LEFT, 34, "Step angle", ("rad per step", MUTED), *words)
     angles = [drift.step_angles() for drift in drifts]
     curves = [reduce_curve(midpoints(frames), values) for values in angles]
     draw_curve(axes, curves[0], COLOURS[0], line=DASHED)

@@ -8,6 +8,7 @@ from .text import minus
 
 ROW = 62  # px
 AXIS, AXIS_WIDTH = 1130, 420  # px, of the marks
+SAID = 500  # px, where words in place of numbers begin
 NOTES = (
     f"Frozen: the result's first frame, repeated. Shuffled: {SHUFFLES} orders of its frames, mean.",
     "Above the line, near 1 is good; both controls are near 0.",
@@ -33,7 +34,11 @@ BELOW = {
     "clip_t": Axis(None, None, 4),
 }
 
-HEIGHT = 130 + ROW * (len(ABOVE) + len(BELOW)) + 40 * len(NOTES)  # px, of the whole panel
+
+def scores_height(comparison: Comparison) -> int:
+    """Px of the whole panel; a score that was not asked for has no row."""
+    rows = sum(value is not None for value in comparison.scores)
+    return 130 + ROW * rows + 40 * len(NOTES)
 
 
 class Mark(NamedTuple):
@@ -63,15 +68,16 @@ MARKS = (
 
 
 def draw_scores(page: Page, comparison: Comparison) -> None:
-    """The table with a marked axis per row; HEIGHT px high."""
+    """The table with a marked axis per row."""
     page.heading(MARGIN, 34, "Scores")
     for mark in MARKS:
         page.text(mark.x, 34, mark.title, ha="right", color=mark.colour, fontsize=SMALL - 2)
     y = 34
     for rows in (ABOVE, BELOW):
         for name, axis in rows.items():
-            y += ROW
-            _draw_row(page, comparison, name, axis, y)
+            if getattr(comparison.scores, name) is not None:
+                y += ROW
+                _draw_row(page, comparison, name, axis, y)
         if rows is ABOVE:
             y += 26
             line = page.axes(MARGIN, y, page.width - 2 * MARGIN, 2)
@@ -86,8 +92,8 @@ def _draw_row(page: Page, comparison: Comparison, name: str, axis: Axis, y: floa
     """One score, its baseline at y px."""
     values = [getattr(getattr(comparison, mark.field), name) for mark in MARKS]
     page.text(MARGIN, y, SCORES[name].label, color=TEXT)
-    if None in values:
-        page.text(MARKS[0].x, y, "connect prompt", ha="right", color=MUTED)
+    if name in comparison.silent:
+        page.text(SAID, y, f"does not tell here: {comparison.silent[name]}", color=MUTED)
         return
     low = min(values) if axis.least is None else axis.least
     high = max(values) if axis.most is None else axis.most

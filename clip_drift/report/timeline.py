@@ -5,11 +5,14 @@ from torch import Tensor
 
 from ..drift import Drift
 from ..scores.correlation import pearson, spearman
+from ..scores.measures import CODING_NOISE
 from .curve import DASHED, Curve, draw_curve, reduce_curve
 from .grams import midpoints
 from .page import CLIP_COLOUR, LEFT, MUTED, PIXEL_COLOUR, RIGHT, TEXT, Page
 from .statistics import neighbour_similarity
 from .text import cosine_tick, minus, number, tick
+
+QUIET = {"color": MUTED}
 
 
 def time_axes(page: Page, times: Tensor, height: float):
@@ -41,15 +44,25 @@ def draw_neighbours(page: Page, drift: Drift) -> None:
         axes.set_zorder(other.get_zorder() + 1)
         axes.patch.set_visible(False)
         other.patch.set_visible(True)
-        r = pearson(clip, pixels)
-        said = "r: n/a" if r is None else minus(f"Pearson r = {r:.2f}")
-        # One cut can make r; ranks count every step alike.
-        rho = None if r is None else spearman(clip, pixels)
-        if rho is not None:
-            said += minus(f", rank {rho:.2f}")
-        page.text(RIGHT, 34, said, ha="right", fontweight="bold")
+        said, look = _correlation(clip, pixels)
+        page.text(RIGHT, 34, said, ha="right", **look)
     page.heading(LEFT, 34, "Neighbours", *words)
     _draw_cosines(axes, reduce_curve(midpoints(drift.times), clip), CLIP_COLOUR)
+
+
+def _correlation(clip: Tensor, pixels: Tensor) -> tuple[str, dict[str, str]]:
+    """How well two curves of cosines follow each other, in words, and how to write them."""
+    for name, curve in (("CLIP changes", clip), ("pixels change", pixels)):
+        angles = curve[curve.isfinite()].clamp(-1, 1).acos()
+        if len(angles) > 2 and float(angles.std()) <= CODING_NOISE:
+            return f"r does not tell: {name} evenly", QUIET
+    r = pearson(clip, pixels)
+    if r is None:
+        return "r: n/a", QUIET
+    # One cut can make r; ranks count every step alike.
+    rho = spearman(clip, pixels)
+    rank = "" if rho is None else f", rank {rho:.2f}"
+    return minus(f"Pearson r = {r:.2f}{rank}"), {"fontweight": "bold"}
 
 
 def _draw_cosines(axes, curve: Curve, colour: str, *look) -> None:
@@ -74,7 +87,7 @@ def draw_angles(page: Page, drift: Drift, marked: list[int]) -> None:
     curve = reduce_curve(middle, angles)
     axes = time_axes(page, drift.times, 230)
     axes.set_xlabel("seconds")
-    page.heading(LEFT, 34, "Step angle", ("rad a step", MUTED))
+    page.heading(LEFT, 34, "Step angle", ("rad per step", MUTED))
     draw_curve(axes, curve, CLIP_COLOUR)
     axes.fill_between(curve.time, 0, curve.mean, color=CLIP_COLOUR, alpha=0.25, linewidth=0)
     peak = float(angles.max())

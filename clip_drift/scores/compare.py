@@ -8,7 +8,7 @@ from torch import Tensor
 from ..drift import Drift
 from ..errors import DriftError
 from ..shaping import resample
-from .measures import Motion, Scores, score
+from .measures import NOISE_SPREAD, Motion, Scores, score
 
 SHUFFLES = 99
 """A correlation that beats all of them comes by chance once in a hundred times."""
@@ -50,6 +50,7 @@ class Comparison:
         frozen: of the result's first frame, repeated.
         shuffled: of the result's frames in random order, mean of `SHUFFLES` seeded orders.
         judged: what the scores say of the result.
+        silent: the scores that tell nothing about these clips, and why; no verdict uses them.
         notes: what was done to the clips before, and what to beware of, a sentence each.
     """
 
@@ -60,6 +61,7 @@ class Comparison:
     frozen: Scores
     shuffled: Scores
     judged: Verdict
+    silent: dict[str, str]
     notes: tuple[str, ...]
 
     @property
@@ -92,6 +94,7 @@ def compare(reference: Drift, result: Drift, prompt: Tensor | None = None) -> Co
     theirs, ours = (Motion.of(drift.embeddings, prompt) for drift in (reference, result))
     scores = score(ours, theirs)
     shuffles = [score(ours.reordered(order), theirs) for order in _orders(count)]
+    silent = _silent(theirs, ours, scores, shuffles)
     return Comparison(
         reference,
         result,
@@ -99,7 +102,8 @@ def compare(reference: Drift, result: Drift, prompt: Tensor | None = None) -> Co
         of_reference=score(theirs, theirs),
         frozen=score(ours.reordered(torch.zeros(count, dtype=torch.long)), theirs),
         shuffled=_mean(shuffles),
-        judged=_verdict(theirs, scores, shuffles),
+        judged=_verdict(scores, shuffles, silent),
+        silent=silent,
         notes=notes,
     )
 
@@ -167,22 +171,40 @@ def _mean(many: list[Scores]) -> Scores:
     return mean._replace(clip_t=None) if many[0].clip_t is None else mean
 
 
-def _verdict(reference: Motion, scores: Scores, shuffles: list[Scores]) -> Verdict:
+def _silent(
+    reference: Motion, result: Motion, scores: Scores, shuffles: list[Scores]
+) -> dict[str, str]:
+    """Which correlations tell nothing here, and why.
+
+    A pace that varies no more than noise does still tells where the result follows it, or runs
+    against it, beyond chance.
+    """
+    if reference.hardly_moves():
+        return dict.fromkeys(("gram_correlation", "angle_spearman"), "the reference is a still")
+    chance = [s.angle_spearman for s in shuffles]
+    by_chance = min(chance) <= scores.angle_spearman <= max(chance)
+    if by_chance and max(reference.spread, result.spread) <= NOISE_SPREAD:
+        return {"angle_spearman": "the clip hardly changes its pace"}
+    return {}
+
+
+def _verdict(scores: Scores, shuffles: list[Scores], silent: dict[str, str]) -> Verdict:
     """Does it move like the reference, or like something that needs no skill?
 
-    A correlation counts when it beats every shuffle of the result's own frames. Both must:
-    the Gram correlation alone is high for any two clips that move steadily away from their start.
+    A correlation counts when it beats every shuffle of the result's own frames. Both must, unless
+    the pace is silent: the Gram correlation alone is high for any two clips that move steadily away
+    from their start.
     """
-    if reference.is_still():
+    if "gram_correlation" in silent:
         return Verdict("The reference is a still", "there is no motion to follow")
     far = f"it moves {_share(scores.motion_ratio)} as far"
     if scores.motion_ratio < STILL_RATIO:
         return Verdict("Nearly a still", f"{far} as the reference")
     path = scores.gram_correlation > max(s.gram_correlation for s in shuffles)
     pace = scores.angle_spearman > max(s.angle_spearman for s in shuffles)
-    if reference.has_even_pace():
-        said = "Follows the reference's path, which has an even pace" if path else "Unrelated"
-        return Verdict(said, far=far)
+    if path and "angle_spearman" in silent:
+        said = f"{far}; step angles do not tell, {silent['angle_spearman']}"
+        return Verdict("Moves like the reference", far=said)
     if not path and not pace:
         return Verdict("Unrelated", "no better than its own frames in random order", far)
     if path and pace:
