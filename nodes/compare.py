@@ -3,26 +3,8 @@
 from comfy_api.latest import io, ui
 
 from ..clip_drift.report import comparison_report
-from ..clip_drift.scores import SHUFFLES, compare
+from ..clip_drift.scores import SCORES, SHUFFLES, compare
 from .core import sockets
-
-# In the order of clip_drift.scores.Scores, which is also that of the lists.
-SCORES = {
-    "angle_spearman": "Rank correlation of the step angles: does it move when the reference moves? "
-    "1 is perfect; 0 for a still, and near 0 for shuffled frames or noise.",
-    "gram_correlation": "Pearson correlation of the two Gram matrices off the diagonal: does it "
-    "come back to where the reference comes back to? 1 is perfect; 0 for a still.",
-    "motion_ratio": "Path length of the result over the reference's. 1 is as far, 0 a still, "
-    "much more than 1 flicker.",
-    "clip_f": "CLIP-F, mean cosine of neighbouring frames. A still has 1: read it beside "
-    "motion_ratio.",
-    "clip_t": "CLIP-T, mean cosine of the frames and the prompt. 0 without a prompt.",
-    "background_consistency": "VBench's background consistency. A still has 1: read it beside "
-    "motion_ratio.",
-    "path_length": "Sum of the result's step angles, in radians.",
-    "straightness": "Angle from the first frame to the last over the path length: 1 for the "
-    "straight way, near 0 for a way that comes back. 0 for a still.",
-}
 
 
 class ClipDriftCompare(io.ComfyNode):
@@ -67,7 +49,7 @@ class ClipDriftCompare(io.ComfyNode):
                     tooltip=f"The same for the result's frames, mean of {SHUFFLES} random orders.",
                 ),
                 io.String.Output("verdict", tooltip="The comparison in one sentence."),
-                *(io.Float.Output(name, tooltip=said) for name, said in SCORES.items()),
+                *(io.Float.Output(name, tooltip=info.help) for name, info in SCORES.items()),
             ],
         )
 

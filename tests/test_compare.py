@@ -7,6 +7,7 @@ import pytest
 import torch
 from pack.clip_drift.drift import Drift
 from pack.clip_drift.report import comparison_report
+from pack.clip_drift.report.score_rows import ROW
 from pack.clip_drift.scores import Scores, compare
 from pack.tests.paths import randn, trajectory
 from pack.workshop.rig import prompts
@@ -52,6 +53,13 @@ def test_the_page_shows_the_result():
         for result in (reference, drift(20, False, seed=5))
     )
     assert not torch.equal(follows[-500:], differs[-500:])  # px: the scores
+
+
+def test_a_score_that_was_not_asked_for_has_no_row():
+    pytest.importorskip("matplotlib")
+    pair = PAIRS["equal"]()
+    without, asked = (comparison_report(compare(*pair, p)) for p in (None, torch.ones(32)))
+    assert len(asked) - len(without) == ROW
 
 
 # --- In a real ComfyUI ----------------------------------------------------------------------------

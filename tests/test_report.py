@@ -20,11 +20,12 @@ from pack.clip_drift.report import (
     drift_report,
     matrix,
     matrix_heatmap,
-    neighbour_similarity,
-    pearson,
     statistics,
     strip,
+    timeline,
 )
+from pack.clip_drift.report.statistics import neighbour_similarity
+from pack.clip_drift.scores.correlation import pearson
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -192,6 +193,17 @@ def test_pearson_is_none_where_it_means_nothing():
     assert pearson(flat + 1e-9 * curve, curve) is None
     assert pearson(curve[:2], curve[:2]) is None
     assert pearson(curve, curve * math.nan) is None
+
+
+def test_no_bold_pearson_of_a_curve_without_variation():
+    """Around a cosine of 0.79, 3e-4 are 3e-4 / sin(acos 0.79) = 5e-4 rad: less than coding does."""
+    wave = torch.linspace(0, 6, 15).double().sin()
+    said, look = timeline._correlation(0.9 + 0.02 * wave, 0.79 + 3e-4 * wave)
+    assert said == "r does not tell: pixels change evenly"
+    assert "fontweight" not in look
+    said, look = timeline._correlation(0.9 + 0.02 * wave, 0.79 + 0.02 * wave)
+    assert said == "Pearson r = 1.00, rank 1.00"
+    assert look == {"fontweight": "bold"}
 
 
 def test_long_curve_keeps_its_extremes_and_its_gaps():

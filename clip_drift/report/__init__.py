@@ -4,10 +4,8 @@ The report is the article's figure and more. It looks at one video in two spaces
 all frames against all frames, each frame against the next, how far CLIP turns a step, and where to.
 """
 
-from ..scores.correlation import pearson
 from .comparison import comparison_report
 from .matrix import matrix_heatmap
 from .panels import drift_report
-from .statistics import neighbour_similarity
 
-__all__ = ["comparison_report", "drift_report", "matrix_heatmap", "neighbour_similarity", "pearson"]
+__all__ = ["comparison_report", "drift_report", "matrix_heatmap"]

@@ -38,27 +38,16 @@ def reduce_curve(time: Tensor, value: Tensor) -> Curve:
     return Curve(mean(moments), low, mean(values), high)
 
 
-def draw_curve(
-    axes, curve: Curve, colour: str, weight: float = 1.0, line: str | tuple = "-"
-) -> None:
-    """A line, with its band where it stands for many frames, and points where they are few.
+def draw_curve(axes, curve: Curve, colour: str, weight: float = 1, line: str | tuple = "-") -> None:
+    """A line of that style, `weight` times as wide as usual.
 
-    Args:
-        weight: how many times as wide as usual.
-        line: matplotlib's line style.
+    With its band where it stands for many frames, and points where they are few.
     """
-    if np.any(curve.low < curve.high):
+    time, low, mean, high = curve
+    if np.any(low < high):
         # Outlined, because the band of a single cut is thinner than a pixel.
-        axes.fill_between(
-            curve.time, curve.low, curve.high, color=colour, alpha=0.6, linewidth=1.5 * weight
-        )
-    axes.plot(
-        curve.time,
-        curve.mean,
-        color=colour,
-        linestyle=line,
-        linewidth=(3.5 if len(curve.time) < 300 else 2.5) * weight,
-        marker="o" if len(curve.time) <= 40 else "",
-        markersize=7 + 4 * weight,
-        solid_joinstyle="round",
-    )
+        axes.fill_between(time, low, high, color=colour, alpha=0.6, linewidth=1.5 * weight)
+    width = (3.5 if len(time) < 300 else 2.5) * weight
+    dots = {"marker": "o" if len(time) <= 40 else "", "markersize": 7 + 4 * weight}
+    look = {"color": colour, "linestyle": line, "linewidth": width, "solid_joinstyle": "round"}
+    axes.plot(time, mean, **look, **dots)

@@ -1,5 +1,6 @@
 """Two Gram matrices side by side on one colour scale."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,35 +31,27 @@ class GramPanel(NamedTuple):
     missing: str = ""
 
 
-def draw_gram_pair(
-    page: Page, top: float, first: GramPanel, second: GramPanel, unit: str = "seconds"
-) -> None:
-    """Two matrices and their common colour bar, 700 px high with their ticks.
-
-    Args:
-        first, second: of the same times; the second one is there.
-        unit: of the times.
-    """
-    there = [panel.gram for panel in (first, second) if panel.gram is not None]
-    low = min(float(gram.nan_to_num(1).min()) for gram in there)
+def draw_gram_pair(page: Page, panels: Sequence[GramPanel], unit: str = "seconds") -> None:
+    """Two matrices over the same times, and their common colour bar; the second one is there."""
+    low = min(float(p.gram.nan_to_num(1).min()) for p in panels if p.gram is not None)
     if low > 1 - 1e-6:
         low = 0.9  # a still: a scale over round-off would only confuse
     right = LEFT + SIDE + GAP
-    for left, panel in ((LEFT, first), (right, second)):
+    for left, panel in zip((LEFT, right), panels, strict=True):
         if panel.gram is None:
-            page.heading(left, top + 34, panel.name, color=panel.colour)
-            page.notice(left, top + 50, SIDE, SIDE, panel.missing)
+            page.heading(left, 34, panel.name, color=panel.colour)
+            page.notice(left, 50, SIDE, SIDE, panel.missing)
             continue
         words = (cosine_range(panel.gram), MUTED)
-        page.heading(left, top + 34, panel.name, words, color=panel.colour)
-        axes = page.axes(left, top + 50, SIDE, SIDE)
+        page.heading(left, 34, panel.name, words, color=panel.colour)
+        axes = page.axes(left, 50, SIDE, SIDE)
         mesh = _draw_gram(axes, panel.times, panel.gram, low)
         axes.set_xlabel(unit)
     axes.tick_params(labelleft=False)
-    bar = page.colour_bar(mesh, right + SIDE + 26, top + 50, SIDE)
+    bar = page.colour_bar(mesh, right + SIDE + 26, 50, SIDE)
     bar.ax.locator_params(nbins=5)
     bar.ax.yaxis.set_major_formatter(cosine_tick(1 - low))
-    page.text(page.width - MARGIN, top + 34, "cosine", ha="right", color=MUTED)
+    page.text(page.width - MARGIN, 34, "cosine", ha="right", color=MUTED)
 
 
 def midpoints(times: Tensor) -> Tensor:
@@ -67,11 +60,7 @@ def midpoints(times: Tensor) -> Tensor:
 
 
 def _draw_gram(axes, times: Tensor, gram: Tensor, low: float):
-    """One Gram matrix over its times; returns what a colour bar needs.
-
-    Args:
-        low: cosine at which the colour scale begins.
-    """
+    """One Gram matrix in colours from the cosine `low` to 1; returns what a colour bar needs."""
     # Cells lie around their frames and end halfway to the next ones.
     middle = midpoints(times)
     first, last = 2 * times[:1] - middle[:1], 2 * times[-1:] - middle[-1:]

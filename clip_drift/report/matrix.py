@@ -14,7 +14,7 @@ COLOURS = ("#d6eeff", "#56B4E9", "#1f6fa8", PANEL, "#a86a00", "#E69F00", "#ffe9b
 
 
 def matrix_heatmap(matrix: Tensor, title: str = "Rotation matrix") -> Tensor:
-    """Draw what a dense rotation does: its difference from the identity, ``R − I``.
+    """Draw what a dense rotation does: its difference from the identity, `R − I`.
 
     A rotation in one plane differs from the identity by rank 2, in entries about 1/N large:
     beside a diagonal of ones they could not be seen. The scale is symmetric around zero and
@@ -44,17 +44,13 @@ def matrix_heatmap(matrix: Tensor, title: str = "Rotation matrix") -> Tensor:
 
 
 def _draw(change: Tensor, title: str) -> Page:
-    """``R − I`` with its colour bar.
-
-    Args:
-        change: (N, N) float64.
-    """
+    """`R − I`, (N, N) float64, with its colour bar."""
     from matplotlib.colors import LinearSegmentedColormap
 
     n = len(change)
     block = -(-n // CELLS)
     cells = _pool_max_abs(change, block)
-    # Whole pixels a cell: otherwise some cells come out wider than others, as stripes.
+    # Whole pixels per cell: otherwise some cells come out wider than others, as stripes.
     side = round(n / block * max(1, SIDE // len(cells)))
     left, top = 150, 190
     page = Page(left + side + 230, top + side + 120)
@@ -66,15 +62,9 @@ def _draw(change: Tensor, title: str) -> Page:
         page.text(MARGIN, 158, said, room, color=MUTED)
     axes = page.axes(left, top, side, side)
     scale, far = _scale(cells), len(cells) * block - 0.5
-    shown = axes.imshow(
-        cells.numpy(),
-        cmap=LinearSegmentedColormap.from_list("change", COLOURS),
-        vmin=-scale,
-        vmax=scale,
-        extent=(-0.5, far, far, -0.5),
-        interpolation="nearest",
-        aspect="auto",
-    )
+    colours = LinearSegmentedColormap.from_list("change", COLOURS)
+    look = {"cmap": colours, "vmin": -scale, "vmax": scale, "extent": (-0.5, far, far, -0.5)}
+    shown = axes.imshow(cells.numpy(), interpolation="nearest", aspect="auto", **look)
     # The last cells may reach beyond the matrix.
     axes.set_xlim(-0.5, n - 0.5)
     axes.set_ylim(n - 0.5, -0.5)
@@ -88,15 +78,7 @@ def _draw(change: Tensor, title: str) -> Page:
 
 
 def _pool_max_abs(matrix: Tensor, block: int) -> Tensor:
-    """Each block's entry of largest magnitude, sign kept.
-
-    Args:
-        matrix: (N, N).
-        block: rows and columns that become one.
-
-    Returns:
-        (M, M), M = ⌈N / block⌉.
-    """
+    """(N, N) → (M, M), M = ⌈N / block⌉: each block's entry of largest magnitude, sign kept."""
     cells = -(-len(matrix) // block)
     spare = cells * block - len(matrix)
     padded = torch.nn.functional.pad(matrix, (0, spare, 0, spare))
@@ -108,9 +90,7 @@ def _scale(cells: Tensor) -> float:
     """Where the colour scale ends: at the largest of few cells, at the 99th percent of many."""
     size = cells.abs().flatten()
     most = float(size.max()) or 1.0  # of the identity, all is 0
-    if len(cells) < 64:
-        return most
-    return float(size.quantile(0.99)) or most
+    return most if len(cells) < 64 else float(size.quantile(0.99)) or most
 
 
 def _largest_entry(change: Tensor) -> str:

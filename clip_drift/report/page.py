@@ -7,6 +7,8 @@ eyes tell apart), and text is large enough for a node about 400 px wide.
 Matplotlib is imported where it draws, so that ComfyUI starts without waiting for it.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,26 +36,14 @@ STYLE = {
     "text.color": TEXT,
     "text.parse_math": False,  # a "$" in a file's name is a dollar sign
     "axes.labelcolor": MUTED,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": TEXT,
-    "ytick.labelcolor": TEXT,
-    "xtick.major.size": 8,
-    "ytick.major.size": 8,
-    "xtick.major.width": 1.5,
-    "ytick.major.width": 1.5,
 }
+for _tick in ("xtick", "ytick"):
+    STYLE |= {f"{_tick}.color": MUTED, f"{_tick}.labelcolor": TEXT}
+    STYLE |= {f"{_tick}.major.size": 8, f"{_tick}.major.width": 1.5}
 
 # Tried in this order, as far as installed: matplotlib's own font has no Chinese or Japanese.
-FONTS = (
-    "DejaVu Sans",
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Microsoft YaHei",
-    "PingFang SC",
-    "Arial Unicode MS",
-    "WenQuanYi Zen Hei",
-)
+FONTS = ["DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "PingFang SC"]
+FONTS += ["Arial Unicode MS", "WenQuanYi Zen Hei"]
 
 
 def style():
@@ -69,11 +59,12 @@ def style():
 
 
 class Page:
-    """A figure that is laid out in pixels from its top left corner. Use it within :func:`style`.
+    """A figure that is laid out in pixels from its top left corner. Use it within `style`.
 
     Attributes:
         figure: matplotlib's.
         width, height: px.
+        top: px, where all heights are counted from: where the panel that is drawn begins.
     """
 
     def __init__(self, width: int, height: int):
@@ -82,33 +73,28 @@ class Page:
 
         # The hundredth of a pixel keeps Agg, which rounds down, from losing one.
         self.figure = Figure(figsize=((width + 0.01) / 72, (height + 0.01) / 72), dpi=72)
-        self.width, self.height = width, height
+        self.width, self.height, self.top = width, height, 0
         FigureCanvasAgg(self.figure)
 
     def axes(self, left: float, top: float, width: float, height: float):
         """Axes whose plot area is this rectangle, px."""
-        return self.figure.add_axes(
-            (
-                left / self.width,
-                1 - (top + height) / self.height,
-                width / self.width,
-                height / self.height,
-            )
-        )
+        bottom = 1 - (self.top + top + height) / self.height
+        across, up = width / self.width, height / self.height
+        return self.figure.add_axes((left / self.width, bottom, across, up))
 
     def text(self, x: float, y: float, text: str, room: float | None = None, **look) -> float:
-        """Write with the baseline at (x, y) px; too long for ``room`` px, it loses its middle.
+        """Write with the baseline at (x, y) px; too long for `room` px, it loses its middle.
 
         Returns:
             Where the text ends, px.
         """
         text = _drawable(text)
-        written = self.figure.text(x / self.width, 1 - y / self.height, text, **look)
+        written = self.figure.text(x / self.width, 1 - (self.top + y) / self.height, text, **look)
         while room and written.get_window_extent().width > room and len(text) > 8:
             # Shortened in proportion, so two or three tries are enough for any length.
             share = room / written.get_window_extent().width
             half = max(3, min(len(text) - 3, int(len(text) * share)) // 2)
-            text = text[:half] + "…" + text[-half:]
+            text = f"{text[:half]}…{text[-half:]}"
             written.set_text(text)
         return written.get_window_extent().x1
 
@@ -151,6 +137,20 @@ class Page:
         self.figure.canvas.draw()
         rgba = np.asarray(self.figure.canvas.buffer_rgba())
         return torch.tensor(rgba[..., :3]).float() / 255
+
+
+Band = tuple[int, Callable[[Page], None]]
+"""A panel of a page: its height in px, and what draws it on a page whose `top` is its own."""
+
+
+def stacked(*bands: Band) -> Tensor:
+    """Draw panels below each other, `WIDTH` px wide; (H, W, 3) float32 in 0..1."""
+    with style():
+        page = Page(WIDTH, sum(height for height, _ in bands))
+        for height, draw in bands:
+            draw(page)
+            page.top += height
+        return page.render()
 
 
 def _drawable(text: str) -> str:

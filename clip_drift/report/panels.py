@@ -4,11 +4,22 @@ from torch import Tensor
 
 from ..drift import Drift
 from .grams import GramPanel, draw_gram_pair
-from .page import CLIP_COLOUR, LEFT, MARGIN, MUTED, NORMAL, PIXEL_COLOUR, RIGHT, WIDTH, Page, style
+from .page import (
+    CLIP_COLOUR,
+    LEFT,
+    MARGIN,
+    MUTED,
+    NORMAL,
+    PIXEL_COLOUR,
+    RIGHT,
+    Band,
+    Page,
+    stacked,
+)
 from .path import SIDE, draw_path
 from .statistics import largest_steps, sampled_grams
 from .steps import draw_steps
-from .strip import draw_changes, draw_frames, strip_cells
+from .strip import draw_strip, strip_cells
 from .text import NO_PICTURES, number, seconds
 from .timeline import draw_angles, draw_neighbours
 
@@ -30,22 +41,19 @@ def drift_report(drift: Drift) -> Tensor:
     Returns:
         (H, W, 3) float32 in 0..1, W = 1600 px.
     """
+    marked = largest_steps(drift.step_angles(), MARKED)
+    bands: list[Band] = [
+        (158, lambda page: _draw_title(page, drift)),
+        (778, lambda page: _draw_grams(page, drift)),
+        (362, lambda page: draw_neighbours(page, drift)),
+        (360, lambda page: draw_angles(page, drift, marked)),
+        (718, lambda page: _draw_path_and_steps(page, drift, marked)),
+    ]
     pictures = drift.thumbnails
-    with style():
-        cells = None if pictures is None else strip_cells(pictures, RIGHT - LEFT)
-        top = 158 if cells is None else 158 + 2 * cells.height + 84
-        page = Page(WIDTH, top + 2218)
-        _draw_title(page, drift)
-        if pictures is not None and cells is not None:
-            draw_frames(page, LEFT, 158, pictures, cells)
-            draw_changes(page, LEFT, 158 + cells.height + 10, pictures, cells)
-        _draw_grams(page, drift, top)
-        draw_neighbours(page, drift, top + 778)
-        marked = largest_steps(drift.step_angles(), MARKED)
-        draw_angles(page, drift, top + 1140, marked)
-        draw_path(page, drift, LEFT, top + 1500)
-        draw_steps(page, drift, LEFT + SIDE + 70, top + 1500, marked)
-        return page.render()
+    if pictures is not None:
+        cells = strip_cells(pictures, RIGHT - LEFT)
+        bands.insert(1, (2 * cells.height + 84, lambda page: draw_strip(page, pictures, cells)))
+    return stacked(*bands)
 
 
 def _draw_title(page: Page, drift: Drift) -> None:
@@ -62,19 +70,20 @@ def _draw_title(page: Page, drift: Drift) -> None:
     page.text(MARGIN, 126, "  ·  ".join(facts), room, fontsize=NORMAL, color=MUTED)
 
 
-def _draw_grams(page: Page, drift: Drift, top: float) -> None:
+def _draw_grams(page: Page, drift: Drift) -> None:
     """Both Gram matrices, pixels left and CLIP right."""
     times, clip, pixels = sampled_grams(drift)
     missing = f"No pixel space:\n{NO_PICTURES}"
-    draw_gram_pair(
-        page,
-        top,
-        GramPanel("Pixels", PIXEL_COLOUR, times, pixels, missing),
-        GramPanel("CLIP", CLIP_COLOUR, times, clip),
-    )
+    left = GramPanel("Pixels", PIXEL_COLOUR, times, pixels, missing)
+    draw_gram_pair(page, (left, GramPanel("CLIP", CLIP_COLOUR, times, clip)))
     notes = []
     if len(times) < len(drift):
         notes.append(f"matrices of {len(times)} of {len(drift):,} frames")
     if pixels is not None and pixels.isnan().any():
         notes.append("grey: black frames, whose pixels have no direction")
-    page.text(LEFT, top + 752, "  ·  ".join(notes), color=MUTED)
+    page.text(LEFT, 752, "  ·  ".join(notes), color=MUTED)
+
+
+def _draw_path_and_steps(page: Page, drift: Drift, marked: list[int]) -> None:
+    draw_path(page, drift, LEFT)
+    draw_steps(page, drift, LEFT + SIDE + 70, marked)

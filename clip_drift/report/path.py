@@ -12,7 +12,7 @@ SIDE = 590  # px
 COLOURS, FIRST_COLOUR, LAST_COLOUR = "plasma", 0.25, 0.97
 
 
-def draw_path(page: Page, drift: Drift, left: float, top: float) -> None:
+def draw_path(page: Page, drift: Drift, left: float) -> None:
     """Where the clip goes, from the side that shows most of it: dark is early, light is late."""
     from matplotlib import colormaps
     from matplotlib.collections import LineCollection
@@ -20,24 +20,19 @@ def draw_path(page: Page, drift: Drift, left: float, top: float) -> None:
 
     path = principal_path(drift)
     if path is None:
-        page.heading(left, top + 34, "Path")
-        page.notice(left, top + 50, SIDE, SIDE, NO_MOTION)
+        page.heading(left, 34, "Path")
+        page.notice(left, 50, SIDE, SIDE, NO_MOTION)
         return
     share = percent(float(path.share.sum()))
-    page.heading(left, top + 34, "Path", (f"{share} of the variance", MUTED))
-    axes = page.axes(left, top + 50, SIDE, SIDE)
+    page.heading(left, 34, "Path", (f"{share} of the variance", MUTED))
+    axes = page.axes(left, 50, SIDE, SIDE)
     axes.grid(True)
     colours = ListedColormap(colormaps[COLOURS](np.linspace(FIRST_COLOUR, LAST_COLOUR, 256)))
     points = path.points.numpy()
     moments = drift.times[path.frames].numpy()
-    lines = LineCollection(
-        np.stack((points[:-1], points[1:]), axis=1),
-        cmap=colours,
-        array=(moments[1:] + moments[:-1]) / 2,
-        linewidths=5,
-        capstyle="round",
-    )
-    axes.add_collection(lines)
+    steps, middle = np.stack((points[:-1], points[1:]), axis=1), (moments[1:] + moments[:-1]) / 2
+    look = {"linewidths": 5, "capstyle": "round"}
+    axes.add_collection(LineCollection(steps, cmap=colours, array=middle, **look))
     if len(points) <= 64:
         axes.scatter(*points.T, c=moments, cmap=colours, s=90, zorder=3)
     _mark(axes, points[0], "start", "o", 20)
@@ -55,10 +50,5 @@ def draw_path(page: Page, drift: Drift, left: float, top: float) -> None:
 
 def _mark(axes, point, name: str, marker: str, above: float) -> None:
     axes.plot(*point, marker=marker, markersize=19, color=TEXT, zorder=4, markeredgecolor=PANEL)
-    look = {
-        "xytext": (0, above),
-        "textcoords": "offset pixels",
-        "ha": "center",
-        "fontweight": "bold",
-    }
-    axes.annotate(name, point, zorder=5, **look)
+    place = {"xytext": (0, above), "textcoords": "offset pixels", "ha": "center"}
+    axes.annotate(name, point, zorder=5, fontweight="bold", **place)

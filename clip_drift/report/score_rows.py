@@ -2,12 +2,13 @@
 
 from typing import NamedTuple
 
-from ..scores.compare import SHUFFLES, Comparison
+from ..scores import SCORES, SHUFFLES, Comparison
 from .page import CLIP_COLOUR, MARGIN, MUTED, NORMAL, PIXEL_COLOUR, SMALL, TEXT, Page
 from .text import minus
 
 ROW = 62  # px
 AXIS, AXIS_WIDTH = 1130, 420  # px, of the marks
+SAID = 500  # px, where words in place of numbers begin
 NOTES = (
     f"Frozen: the result's first frame, repeated. Shuffled: {SHUFFLES} orders of its frames, mean.",
     "Above the line, near 1 is good; both controls are near 0.",
@@ -15,37 +16,29 @@ NOTES = (
 )
 
 
-class Row(NamedTuple):
-    """A score's place in the table.
+class Axis(NamedTuple):
+    """Of a score's marks: least and most, None to fit what is drawn; digits behind the point."""
 
-    Attributes:
-        field: of Scores.
-        name: what it is called.
-        least, most: of its axis; None to fit what is drawn.
-        digits: behind the point.
-    """
-
-    field: str
-    name: str
     least: float | None = 0.0
     most: float | None = 1.0
     digits: int = 3
 
 
-ABOVE = (
-    Row("angle_spearman", "Step angles, Spearman", -1.0),
-    Row("gram_correlation", "Gram matrices, Pearson", -1.0),
-)
-BELOW = (
-    Row("motion_ratio", "Motion ratio", 0.0, None),
-    Row("path_length", "Path length, rad", 0.0, None),
-    Row("straightness", "Straightness"),
-    Row("clip_f", "CLIP-F", None, 1.0, 4),
-    Row("background_consistency", "Background consistency", None, 1.0, 4),
-    Row("clip_t", "CLIP-T", None, None, 4),
-)
+ABOVE = {"angle_spearman": Axis(-1.0), "gram_correlation": Axis(-1.0)}
+BELOW = {
+    "motion_ratio": Axis(0.0, None),
+    "path_length": Axis(0.0, None),
+    "straightness": Axis(),
+    "clip_f": Axis(None, 1.0, 4),
+    "background_consistency": Axis(None, 1.0, 4),
+    "clip_t": Axis(None, None, 4),
+}
 
-HEIGHT = 130 + ROW * (len(ABOVE) + len(BELOW)) + 40 * len(NOTES)  # px, of the whole panel
+
+def scores_height(comparison: Comparison) -> int:
+    """Px of the whole panel; a score that was not asked for has no row."""
+    rows = sum(value is not None for value in comparison.scores)
+    return 130 + ROW * rows + 40 * len(NOTES)
 
 
 class Mark(NamedTuple):
@@ -53,68 +46,57 @@ class Mark(NamedTuple):
 
     Attributes:
         field: of Comparison.
-        name, colour: of its column.
+        title, colour: of its column; the title begins with the marker's sign.
         x: right edge of its numbers, px.
-        shape: matplotlib's marker.
-        sign: the same in text.
+        shape, size: of matplotlib's marker.
     """
 
     field: str
-    name: str
+    title: str
     colour: str
     x: float
     shape: str
-    sign: str
+    size: int
 
 
 MARKS = (
-    Mark("of_reference", "Reference", TEXT, 772, "|", "|"),
-    Mark("shuffled", "Shuffled", PIXEL_COLOUR, 1096, "x", "×"),
-    Mark("frozen", "Frozen", "#CC79A7", 916, "o", "○"),
-    Mark("scores", "Result", CLIP_COLOUR, 596, "D", "◆"),
+    Mark("of_reference", "| Reference", TEXT, 772, "|", 40),
+    Mark("shuffled", "× Shuffled", PIXEL_COLOUR, 1096, "x", 17),
+    Mark("frozen", "○ Frozen", "#CC79A7", 916, "o", 21),
+    Mark("scores", "◆ Result", CLIP_COLOUR, 596, "D", 17),
 )
 
 
-def draw_scores(page: Page, comparison: Comparison, top: float) -> None:
-    """The table with a marked axis a row; HEIGHT px high."""
-    page.heading(MARGIN, top + 34, "Scores")
+def draw_scores(page: Page, comparison: Comparison) -> None:
+    """The table with a marked axis per row."""
+    page.heading(MARGIN, 34, "Scores")
     for mark in MARKS:
-        name = f"{mark.sign} {mark.name}"
-        page.text(mark.x, top + 34, name, ha="right", color=mark.colour, fontsize=SMALL - 2)
-    y = top + 34
+        page.text(mark.x, 34, mark.title, ha="right", color=mark.colour, fontsize=SMALL - 2)
+    y = 34
     for rows in (ABOVE, BELOW):
-        for row in rows:
-            y += ROW
-            _draw_row(page, comparison, row, y)
+        for name, axis in rows.items():
+            if getattr(comparison.scores, name) is not None:
+                y += ROW
+                _draw_row(page, comparison, name, axis, y)
         if rows is ABOVE:
             y += 26
             line = page.axes(MARGIN, y, page.width - 2 * MARGIN, 2)
             line.set_axis_off()
             line.axhspan(0, 1, color=MUTED)
-    for note in NOTES:
-        y += 44 if note is NOTES[0] else 40
-        page.text(MARGIN, y + 14, note, page.width - 2 * MARGIN, fontsize=SMALL - 2, color=MUTED)
+    for i, note in enumerate(NOTES):
+        room = page.width - 2 * MARGIN
+        page.text(MARGIN, y + 58 + 40 * i, note, room, fontsize=SMALL - 2, color=MUTED)
 
 
-def _draw_row(page: Page, comparison: Comparison, row: Row, y: float) -> None:
+def _draw_row(page: Page, comparison: Comparison, name: str, axis: Axis, y: float) -> None:
     """One score, its baseline at y px."""
-    values = {mark: getattr(getattr(comparison, mark.field), row.field) for mark in MARKS}
-    page.text(MARGIN, y, row.name, color=TEXT)
-    if None in values.values():
-        page.text(MARKS[0].x, y, "connect prompt", ha="right", color=MUTED)
+    values = [getattr(getattr(comparison, mark.field), name) for mark in MARKS]
+    page.text(MARGIN, y, SCORES[name].label, color=TEXT)
+    if name in comparison.silent:
+        page.text(SAID, y, f"does not tell here: {comparison.silent[name]}", color=MUTED)
         return
-    for mark, value in values.items():
-        page.text(
-            mark.x,
-            y,
-            _said(value, row.digits),
-            ha="right",
-            color=mark.colour,
-            fontsize=NORMAL - 3,
-            fontweight="bold" if mark.field == "scores" else "normal",
-        )
-    low = min(values.values()) if row.least is None else row.least
-    high = max(values.values()) if row.most is None else row.most
+    low = min(values) if axis.least is None else axis.least
+    high = max(values) if axis.most is None else axis.most
     span = max(high - low, 0.05)
     axes = page.axes(AXIS, y - 34, AXIS_WIDTH, 46)
     axes.set_xlim(low - 0.05 * span, low + 1.05 * span)
@@ -123,19 +105,13 @@ def _draw_row(page: Page, comparison: Comparison, row: Row, y: float) -> None:
     axes.axhline(0, color=MUTED, linewidth=2, zorder=1)
     if low < 0 < high:
         axes.plot([0, 0], [-0.45, 0.45], color=MUTED, linewidth=2, zorder=1)
-    for mark, value in values.items():
-        hollow: dict[str, object] = {"markerfacecolor": "none", "markeredgewidth": 4}
-        size = {"|": 40, "x": 17, "o": 21, "D": 17}[mark.shape]
-        axes.plot(
-            value,
-            0,
-            mark.shape,
-            markersize=size,
-            color=mark.colour,
-            zorder=3,
-            clip_on=False,
-            **({} if mark.shape == "D" else hollow),
-        )
+    for mark, value in zip(MARKS, values, strict=True):
+        size, weight = NORMAL - 3, "bold" if mark.field == "scores" else "normal"
+        said, colour = _said(value, axis.digits), mark.colour
+        page.text(mark.x, y, said, ha="right", color=colour, fontsize=size, fontweight=weight)
+        hollow = {} if mark.shape == "D" else {"markerfacecolor": "none", "markeredgewidth": 4}
+        drawn = {"markersize": mark.size, "color": colour, "zorder": 3, "clip_on": False}
+        axes.plot(value, 0, mark.shape, **drawn, **hollow)
 
 
 def _said(value: float, digits: int) -> str:

@@ -1,6 +1,5 @@
 """What the report measures: cosines of frames, the largest steps, the path's main directions."""
 
-import dataclasses
 import math
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ CHUNK = 2**22  # numbers of all frames that are in memory as float64 at once
 
 
 def neighbour_similarity(drift: Drift) -> tuple[Tensor, Tensor | None]:
-    """Cosine of each frame with the next one, in CLIP space and in pixel space.
+    """Cosine of each frame with the next one, `e_i·e_{i+1}`, in CLIP space and in pixel space.
 
     Runs over some frames at a time: memory does not grow with F·h·w.
 
@@ -28,18 +27,14 @@ def neighbour_similarity(drift: Drift) -> tuple[Tensor, Tensor | None]:
 
 
 def sampled_grams(drift: Drift) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Gram matrices over an even sample of at most 256 frames.
+    """Gram matrices `e_i·e_j` over an even sample of at most 256 frames.
 
     Returns:
         times (n,) seconds, CLIP (n, n), pixels (n, n) or None; NaN at a black frame.
     """
     pick = even_sample(len(drift), GRAM_FRAMES)
-    few = dataclasses.replace(
-        drift,
-        embeddings=drift.embeddings[pick],
-        times=drift.times[pick],
-        thumbnails=None if drift.thumbnails is None else drift.thumbnails[pick],
-    )
+    shown = None if drift.thumbnails is None else drift.thumbnails[pick]
+    few = Drift(drift.embeddings[pick], drift.times[pick], shown)
     clip = few.gram().clamp(-1, 1)
     if few.thumbnails is None:
         return few.times, clip, None
@@ -63,18 +58,20 @@ class Path(NamedTuple):
 
 
 def principal_path(drift: Drift) -> Path | None:
-    """The drift seen from the side that shows most of it.
+    """The drift seen from the side that shows most of it: its principal components.
 
     The first direction is turned so that the path ends further right than it began, the second
     so that its widest excursion points up.
 
     Returns:
         The path of at most 600 evenly spaced frames; None for a still, which has no directions.
+
+    Reference: Pearson, On lines and planes of closest fit to systems of points in space, 1901.
     """
     pick = even_sample(len(drift), PATH_FRAMES)
     points = drift.embeddings[pick].double()
     points = points - points.mean(0)
-    # Principal components of n frames from their (n, n) inner products: n is less than N or so.
+    # Principal components of n frames from their (n, n) inner products: n is below N or so.
     power, directions = torch.linalg.eigh(points @ points.mT)
     power = power.flip(0).clamp_min(0)
     total = float(power.sum())
@@ -87,13 +84,10 @@ def principal_path(drift: Drift) -> Path | None:
 
 
 def largest_steps(angles: Tensor, count: int) -> list[int]:
-    """The largest steps, apart from each other, in the order of time.
+    """At most `count` of the largest of (F-1,) steps, apart from each other, in the order of time.
 
-    Two that lie closer than a sixteenth of the clip would show the same event twice.
-
-    Args:
-        angles: (F-1,) radians.
-        count: how many at most; fewer where there is no more motion.
+    Two that lie closer than a sixteenth of the clip would show the same event twice. Fewer where
+    there is no more motion.
     """
     apart, left = len(angles) / 16, angles.clone()
     found: list[int] = []
@@ -105,20 +99,14 @@ def largest_steps(angles: Tensor, count: int) -> list[int]:
 
 
 def even_sample(count: int, most: int) -> Tensor:
-    """Indices of at most ``most`` of ``count`` frames, evenly spaced, first and last included."""
+    """Indices of at most `most` of `count` frames, evenly spaced, first and last included."""
     return torch.linspace(0, count - 1, min(count, most), dtype=torch.float64).round().long()
 
 
 def _next_cosine(frames: Tensor) -> Tensor:
-    """Cosine of each frame with the next; NaN beside a frame of zeros.
+    """(F, ...) → (F-1,): cosine of each frame with the next; NaN beside a frame of zeros.
 
     In float64, because neighbouring frames differ where float32 cosines end.
-
-    Args:
-        frames: (F, ...), any dtype.
-
-    Returns:
-        (F-1,) float64.
     """
     size = max(1, CHUNK // frames[0].numel())
     cosines = []

@@ -13,22 +13,18 @@ WIDTH = 590  # px
 SIDE, ROW = 187, 201  # px: of a frame at most, and from one row to the next
 
 
-def draw_steps(page: Page, drift: Drift, left: float, top: float, marked: list[int]) -> None:
-    """A row a step: the frame before, the frame after, when and how far.
-
-    Args:
-        marked: up to three steps, in the order of time.
-    """
-    page.heading(left, top + 34, "Largest steps", ("before, after", MUTED))
-    if drift.thumbnails is None:
-        page.notice(left, top + 50, WIDTH, WIDTH, f"No frames to show:\n{NO_PICTURES}")
-        return
-    if not marked:
-        page.notice(left, top + 50, WIDTH, WIDTH, NO_MOTION)
+def draw_steps(page: Page, drift: Drift, left: float, marked: list[int]) -> None:
+    """A row per marked step, three at most: the frame before, the frame after, when, how far."""
+    page.heading(left, 34, "Largest steps", ("before, after", MUTED))
+    if drift.thumbnails is None or not marked:
+        missing = (
+            NO_MOTION if drift.thumbnails is not None else f"No frames to show:\n{NO_PICTURES}"
+        )
+        page.notice(left, 50, WIDTH, WIDTH, missing)
         return
     angles, middle = drift.step_angles(), midpoints(drift.times)
     for row, (letter, step) in enumerate(zip("ABC", marked, strict=False)):
-        y = top + 50 + row * ROW
+        y = 50 + row * ROW
         before, after = _pair(drift.thumbnails, step)
         height, width = before.shape[:2]
         inset = (SIDE - height) / 2

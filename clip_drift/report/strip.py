@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .page import GROUND, MARGIN, MUTED, RIGHT, SMALL, Page
+from .page import GROUND, LEFT, MARGIN, MUTED, RIGHT, SMALL, Page
 from .statistics import even_sample
 
 GAP, LEAST = 8, 7  # px between frames; frames a strip at least
@@ -32,12 +32,7 @@ class Cells(NamedTuple):
 
 
 def strip_cells(thumbnails: Tensor, width: int) -> Cells:
-    """Evenly spaced frames side by side, from end to end unless they are too few for that.
-
-    Args:
-        thumbnails: (F, h, w, 3).
-        width: px.
-    """
+    """Evenly spaced frames of (F, h, w, 3) side by side, in `width` px unless they are too few."""
     aspect = thumbnails.shape[2] / thumbnails.shape[1]
     w = max(24, round(min(SIDE * aspect, width / LEAST - GAP)))
     h = max(24, min(SIDE, round(w / aspect)))
@@ -47,12 +42,7 @@ def strip_cells(thumbnails: Tensor, width: int) -> Cells:
 
 
 def resized(pictures: Tensor, height: int, width: int) -> Tensor:
-    """Args:
-        pictures: (n, h, w, 3) uint8.
-
-    Returns:
-        (n, height, width, 3) float32 in 0..1.
-    """
+    """(n, h, w, 3) uint8 → (n, height, width, 3) float32 in 0..1."""
     pictures = torch.nn.functional.interpolate(
         pictures.movedim(-1, 1).float() / 255, (height, width), mode="bicubic", antialias=True
     )
@@ -62,22 +52,20 @@ def resized(pictures: Tensor, height: int, width: int) -> Tensor:
 def changes(pictures: Tensor) -> Tensor:
     """What to subtract from each picture but the first to get the one before it.
 
-    Args:
-        pictures: (n, h, w, 3) float in 0..1.
-
-    Returns:
-        (n-1, h, w) signed changes of brightness, in -1..1. Their sum is last − first.
+    (n, h, w, 3) in 0..1 → (n-1, h, w) signed changes of brightness. Their sum is last − first.
     """
     return (pictures @ torch.tensor(BRIGHTNESS)).diff(dim=0)
 
 
-def draw_frames(page: Page, left: float, top: float, thumbnails: Tensor, cells: Cells) -> None:
-    """The frames of a strip."""
-    page.picture(left, top, _strip(_pictures(thumbnails, cells), cells))
+def draw_frames(page: Page, top: float, thumbnails: Tensor, cells: Cells) -> Tensor:
+    """The frames of a strip; returns them, (n, h, w, 3) float32 in 0..1."""
+    pictures = resized(thumbnails[cells.frames], cells.height, cells.width)
+    page.picture(LEFT, top, _strip(pictures, cells))
+    return pictures
 
 
-def draw_changes(page: Page, left: float, top: float, thumbnails: Tensor, cells: Cells) -> None:
-    """Below each frame but the first, what to subtract from it to get the frame on its left.
+def draw_strip(page: Page, thumbnails: Tensor, cells: Cells) -> None:
+    """Frames, and below each but the first what to subtract from it to get the one on its left.
 
     Subtracting all of them leads from the last frame back to the first.
     """
@@ -85,7 +73,7 @@ def draw_changes(page: Page, left: float, top: float, thumbnails: Tensor, cells:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    change = changes(_pictures(thumbnails, cells))
+    change = changes(draw_frames(page, 0, thumbnails, cells))
     # A few pixels of an edge must not turn all else grey.
     size = change.abs().flatten()
     scale = float(size[:: max(1, len(size) // 100_000)].quantile(0.995)) or float(size.max())
@@ -93,20 +81,16 @@ def draw_changes(page: Page, left: float, top: float, thumbnails: Tensor, cells:
     norm, colours = Normalize(-scale, scale), matplotlib.colormaps[CHANGE_COLOURS]
     painted = torch.from_numpy(colours(norm(change.numpy()))[..., :3]).float()
     first = _ground().expand(1, *painted.shape[1:])
-    page.picture(left, top, _strip(torch.cat((first, painted)), cells))
+    top = cells.height + 10
+    page.picture(LEFT, top, _strip(torch.cat((first, painted)), cells))
     bar = page.colour_bar(ScalarMappable(norm, colours), RIGHT + 26, top, cells.height)
     bar.set_ticks([-scale, 0, scale], labels=[f"−{255 * scale:.0f}", "0", f"+{255 * scale:.0f}"])
     bar.ax.tick_params(labelsize=SMALL - 4)
-    middle = left + cells.width / 2, top + cells.height / 2 + 10
+    middle = LEFT + cells.width / 2, top + cells.height / 2 + 10
     if cells.width > 110:
         page.text(*middle, "change", ha="center", color=MUTED)
     said = "Change of brightness (of 255): subtract it, and the frame on its left remains"
-    page.text(left, top + cells.height + 36, said, page.width - left - MARGIN, color=MUTED)
-
-
-def _pictures(thumbnails: Tensor, cells: Cells) -> Tensor:
-    """(n, h, w, 3) float32 in 0..1: the frames of a strip in their size."""
-    return resized(thumbnails[cells.frames], cells.height, cells.width)
+    page.text(LEFT, top + cells.height + 36, said, page.width - LEFT - MARGIN, color=MUTED)
 
 
 def _strip(pictures: Tensor, cells: Cells) -> np.ndarray:

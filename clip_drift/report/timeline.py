@@ -5,30 +5,33 @@ from torch import Tensor
 
 from ..drift import Drift
 from ..scores.correlation import pearson, spearman
+from ..scores.measures import CODING_NOISE
 from .curve import DASHED, Curve, draw_curve, reduce_curve
 from .grams import midpoints
 from .page import CLIP_COLOUR, LEFT, MUTED, PIXEL_COLOUR, RIGHT, TEXT, Page
 from .statistics import neighbour_similarity
 from .text import cosine_tick, minus, number, tick
 
+QUIET = {"color": MUTED}
 
-def time_axes(page: Page, times: Tensor, top: float, height: float):
+
+def time_axes(page: Page, times: Tensor, height: float):
     """Axes over the times of frames, at the same place in every panel."""
-    axes = page.axes(LEFT, top, RIGHT - LEFT, height)
+    axes = page.axes(LEFT, 50, RIGHT - LEFT, height)
     axes.set_xlim(float(times[0]), float(times[-1]))
     axes.locator_params(axis="x", nbins=8)
     axes.grid(True)
     return axes
 
 
-def draw_neighbours(page: Page, drift: Drift, top: float) -> None:
+def draw_neighbours(page: Page, drift: Drift) -> None:
     """Similarity of neighbouring frames in both spaces, and how well they follow each other.
 
     Each space has its own axis. They differ in range many times over, and what is asked is
     whether they rise and fall together; no correlation depends on the two scales either.
     """
     clip, pixels = neighbour_similarity(drift)
-    axes = time_axes(page, drift.times, top + 50, 250)
+    axes = time_axes(page, drift.times, 250)
     if pixels is None:
         words = [("cosine, CLIP only: no pictures", MUTED)]
     else:
@@ -41,22 +44,30 @@ def draw_neighbours(page: Page, drift: Drift, top: float) -> None:
         axes.set_zorder(other.get_zorder() + 1)
         axes.patch.set_visible(False)
         other.patch.set_visible(True)
-        r = pearson(clip, pixels)
-        said = "r: n/a" if r is None else minus(f"Pearson r = {r:.2f}")
-        # One cut can make r; ranks count every step alike.
-        rho = None if r is None else spearman(clip, pixels)
-        if rho is not None:
-            said += minus(f", rank {rho:.2f}")
-        page.text(RIGHT, top + 34, said, ha="right", fontweight="bold")
-    page.heading(LEFT, top + 34, "Neighbours", *words)
+        said, look = _correlation(clip, pixels)
+        page.text(RIGHT, 34, said, ha="right", **look)
+    page.heading(LEFT, 34, "Neighbours", *words)
     _draw_cosines(axes, reduce_curve(midpoints(drift.times), clip), CLIP_COLOUR)
 
 
-def _draw_cosines(
-    axes, curve: Curve, colour: str, weight: float = 1.0, line: str | tuple = "-"
-) -> None:
+def _correlation(clip: Tensor, pixels: Tensor) -> tuple[str, dict[str, str]]:
+    """How well two curves of cosines follow each other, in words, and how to write them."""
+    for name, curve in (("CLIP changes", clip), ("pixels change", pixels)):
+        angles = curve[curve.isfinite()].clamp(-1, 1).acos()
+        if len(angles) > 2 and float(angles.std()) <= CODING_NOISE:
+            return f"r does not tell: {name} evenly", QUIET
+    r = pearson(clip, pixels)
+    if r is None:
+        return "r: n/a", QUIET
+    # One cut can make r; ranks count every step alike.
+    rho = spearman(clip, pixels)
+    rank = "" if rho is None else f", rank {rho:.2f}"
+    return minus(f"Pearson r = {r:.2f}{rank}"), {"fontweight": "bold"}
+
+
+def _draw_cosines(axes, curve: Curve, colour: str, *look) -> None:
     """One similarity curve, on an axis in its colour that fits it."""
-    draw_curve(axes, curve, colour, weight, line)
+    draw_curve(axes, curve, colour, *look)
     low, high = float(np.fmin.reduce(curve.low)), float(np.fmax.reduce(curve.high))
     if np.isnan(low):  # all frames are black
         low, high = 0.0, 1.0
@@ -70,17 +81,13 @@ def _draw_cosines(
     axes.tick_params(axis="y", labelcolor=colour)
 
 
-def draw_angles(page: Page, drift: Drift, top: float, marked: list[int]) -> None:
-    """Step angles over time.
-
-    Args:
-        marked: steps that get a letter, in the order of time.
-    """
+def draw_angles(page: Page, drift: Drift, marked: list[int]) -> None:
+    """Step angles over time; the marked steps get a letter, in the order of time."""
     angles, middle = drift.step_angles(), midpoints(drift.times)
     curve = reduce_curve(middle, angles)
-    axes = time_axes(page, drift.times, top + 50, 230)
+    axes = time_axes(page, drift.times, 230)
     axes.set_xlabel("seconds")
-    page.heading(LEFT, top + 34, "Step angle", ("rad a step", MUTED))
+    page.heading(LEFT, 34, "Step angle", ("rad per step", MUTED))
     draw_curve(axes, curve, CLIP_COLOUR)
     axes.fill_between(curve.time, 0, curve.mean, color=CLIP_COLOUR, alpha=0.25, linewidth=0)
     peak = float(angles.max())
@@ -94,4 +101,4 @@ def draw_angles(page: Page, drift: Drift, top: float, marked: list[int]) -> None
         look = {"color": TEXT, "fontweight": "bold", "ha": "center", "va": "bottom"}
         axes.text(moment, size + 0.06 * peak, letter, **look)
     said = "no motion" if peak == 0 else f"largest {number(peak)}"
-    page.text(RIGHT, top + 34, said, ha="right")
+    page.text(RIGHT, 34, said, ha="right")

@@ -5,16 +5,6 @@ correlation; so each is given for the reference, a frozen clip and shuffled fram
 """
 
 from .compare import SHUFFLES, Comparison, compare
-from .correlation import pearson, spearman
-from .measures import Motion, Scores, score
+from .measures import SCORES, Scores
 
-__all__ = [
-    "SHUFFLES",
-    "Comparison",
-    "Motion",
-    "Scores",
-    "compare",
-    "pearson",
-    "score",
-    "spearman",
-]
+__all__ = ["SCORES", "SHUFFLES", "Comparison", "Scores", "compare"]

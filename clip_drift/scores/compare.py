@@ -8,7 +8,7 @@ from torch import Tensor
 from ..drift import Drift
 from ..errors import DriftError
 from ..shaping import resample
-from .measures import Motion, Scores, score
+from .measures import NOISE_SPREAD, Motion, Scores, score
 
 SHUFFLES = 99
 """A correlation that beats all of them comes by chance once in a hundred times."""
@@ -17,6 +17,26 @@ LEAST_FRAMES = 4  # three step angles, the fewest that have a rank correlation
 FEW_FRAMES = 8
 MOST_FRAMES = 512  # longer clips are resampled: Gram matrices stay small
 STILL_RATIO = 0.1  # what moves less than this share of the reference's path is called a still
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A comparison in words: what was found, why, and how far the result moves.
+
+    `str` of it is the sentence, "found: why; far."; a part that is empty is left out.
+    """
+
+    found: str
+    why: str = ""
+    far: str = ""
+
+    @property
+    def rest(self) -> str:
+        """What follows `found`."""
+        return "; ".join(filter(None, (self.why, self.far)))
+
+    def __str__(self) -> str:
+        return f"{self.found}{': ' if self.why else '; '}{self.rest}."
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +48,9 @@ class Comparison:
         scores: of the result.
         of_reference: of the reference itself: what a perfect result has.
         frozen: of the result's first frame, repeated.
-        shuffled: of the result's frames in random order, mean of :data:`SHUFFLES` seeded orders.
-        verdict: the result in one sentence.
+        shuffled: of the result's frames in random order, mean of `SHUFFLES` seeded orders.
+        judged: what the scores say of the result.
+        silent: the scores that tell nothing about these clips, and why; no verdict uses them.
         notes: what was done to the clips before, and what to beware of, a sentence each.
     """
 
@@ -39,14 +60,18 @@ class Comparison:
     of_reference: Scores
     frozen: Scores
     shuffled: Scores
-    verdict: str
+    judged: Verdict
+    silent: dict[str, str]
     notes: tuple[str, ...]
 
+    @property
+    def verdict(self) -> str:
+        """The result in one sentence."""
+        return str(self.judged)
 
-def compare(
-    reference: Drift, result: Drift, prompt: Tensor | None = None, seed: int = 0
-) -> Comparison:
-    """Score a clip against the drift that it was rendered with.
+
+def compare(reference: Drift, result: Drift, prompt: Tensor | None = None) -> Comparison:
+    """Score a clip against the drift that it was rendered with; formulas in `measures.score`.
 
     >>> points = torch.tensor([[1.0, 0, 0], [0.9, 0.1, 0], [0.5, 0.5, 0.1], [0.4, 0.5, 0.5]])
     >>> clip = Drift.from_embeddings(points)
@@ -60,7 +85,6 @@ def compare(
         reference: drift of the clip to follow.
         result: drift of the rendered clip, by the same encoder.
         prompt: (N,) or (1, N), the prompt in the same space, for CLIP-T.
-        seed: of the shuffled control.
 
     Raises:
         DriftError: different dimensions, fewer than four frames, or not one prompt.
@@ -69,13 +93,13 @@ def compare(
     prompt = None if prompt is None else _one_prompt(prompt, result.dim)
     notes = _notes(reference, result, count)
     # At equal counts frames are compared one by one, whatever their times.
-    if len(reference) != count:
-        reference = resample(reference, count)
-    if len(result) != count:
-        result = resample(result, count)
+    reference, result = (
+        drift if len(drift) == count else resample(drift, count) for drift in (reference, result)
+    )
     theirs, ours = (Motion.of(drift.embeddings, prompt) for drift in (reference, result))
     scores = score(ours, theirs)
-    shuffles = [score(ours.reordered(order), theirs) for order in _orders(count, seed)]
+    shuffles = [score(ours.reordered(order), theirs) for order in _orders(count)]
+    silent = _silent(theirs, ours, scores, shuffles)
     return Comparison(
         reference,
         result,
@@ -83,7 +107,8 @@ def compare(
         of_reference=score(theirs, theirs),
         frozen=score(ours.reordered(torch.zeros(count, dtype=torch.long)), theirs),
         shuffled=_mean(shuffles),
-        verdict=_verdict(theirs, ours, scores, shuffles),
+        judged=_verdict(scores, shuffles, silent),
+        silent=silent,
         notes=notes,
     )
 
@@ -109,8 +134,8 @@ def _one_prompt(prompt: Tensor, dim: int) -> Tensor:
     rows = prompt.detach().cpu().double().reshape(-1, prompt.shape[-1])
     if len(rows) != 1:
         raise DriftError(
-            f"prompt holds {len(rows)} vectors where one is needed: connect the prompt before it "
-            "is walked."
+            f"prompt holds {len(rows)} vectors where one is needed: give the prompt before it is "
+            "walked."
         )
     if rows.shape[1] != dim:
         raise DriftError(
@@ -134,9 +159,9 @@ def _notes(reference: Drift, result: Drift, count: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _orders(count: int, seed: int) -> list[Tensor]:
+def _orders(count: int) -> list[Tensor]:
     """Random orders of the frames; the one they have is none of them."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     orders: list[Tensor] = []
     while len(orders) < SHUFFLES:
         order = torch.randperm(count, generator=generator)
@@ -151,30 +176,47 @@ def _mean(many: list[Scores]) -> Scores:
     return mean._replace(clip_t=None) if many[0].clip_t is None else mean
 
 
-def _verdict(reference: Motion, result: Motion, scores: Scores, shuffles: list[Scores]) -> str:
-    """One sentence: does it move like the reference, or like something that needs no skill?
+def _silent(
+    reference: Motion, result: Motion, scores: Scores, shuffles: list[Scores]
+) -> dict[str, str]:
+    """Which correlations tell nothing here, and why.
 
-    A correlation counts when it beats every shuffle of the result's own frames. Both must:
-    the Gram correlation alone is high for any two clips that move steadily away from their start.
+    A pace that varies no more than noise does still tells where the result follows it, or runs
+    against it, beyond chance.
     """
-    if reference.is_still():
-        return "The reference is a still: there is no motion to follow."
-    if scores.motion_ratio < STILL_RATIO:
-        return f"Nearly a still: it moves {_share(scores.motion_ratio)} as far as the reference."
+    if reference.hardly_moves():
+        return dict.fromkeys(("gram_correlation", "angle_spearman"), "the reference is a still")
+    chance = [s.angle_spearman for s in shuffles]
+    by_chance = min(chance) <= scores.angle_spearman <= max(chance)
+    if by_chance and max(reference.spread, result.spread) <= NOISE_SPREAD:
+        return {"angle_spearman": "the clip hardly changes its pace"}
+    return {}
+
+
+def _verdict(scores: Scores, shuffles: list[Scores], silent: dict[str, str]) -> Verdict:
+    """Does it move like the reference, or like something that needs no skill?
+
+    A correlation counts when it beats every shuffle of the result's own frames. Both must, unless
+    the pace is silent: the Gram correlation alone is high for any two clips that move steadily away
+    from their start.
+    """
+    if "gram_correlation" in silent:
+        return Verdict("The reference is a still", "there is no motion to follow")
     far = f"it moves {_share(scores.motion_ratio)} as far"
+    if scores.motion_ratio < STILL_RATIO:
+        return Verdict("Nearly a still", f"{far} as the reference")
     path = scores.gram_correlation > max(s.gram_correlation for s in shuffles)
     pace = scores.angle_spearman > max(s.angle_spearman for s in shuffles)
-    if reference.has_even_pace():
-        said = "Follows the reference's path, which has an even pace" if path else "Unrelated"
-    elif path and pace:
-        said = "Moves like the reference"
-    elif path:
-        said = "In the reference's order, but not at its pace"
-    elif pace:
-        said = "At the reference's pace, but not along its path"
-    else:
-        said = "Unrelated: no better than its own frames in random order"
-    return f"{said}; {far}."
+    if path and "angle_spearman" in silent:
+        said = f"{far}; step angles do not tell, {silent['angle_spearman']}"
+        return Verdict("Moves like the reference", far=said)
+    if not path and not pace:
+        return Verdict("Unrelated", "no better than its own frames in random order", far)
+    if path and pace:
+        return Verdict("Moves like the reference", far=far)
+    if path:
+        return Verdict("In the reference's order, but not at its pace", far=far)
+    return Verdict("At the reference's pace, but not along its path", far=far)
 
 
 def _share(ratio: float) -> str:

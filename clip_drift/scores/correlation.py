@@ -7,12 +7,16 @@ from torch import Tensor
 def pearson(a: Tensor, b: Tensor) -> float | None:
     """Pearson's correlation of two series of cosines, over the entries that both have.
 
+    `r = Σ (a_i − ā)(b_i − b̄) / (‖a − ā‖ ‖b − b̄‖)`.
+
     Args:
         a, b: (n,) float64; NaN where a series has no value.
 
     Returns:
         r in [-1, 1]; None where it means nothing: fewer than three common entries, or a series
         that does not vary by more than round-off.
+
+    Reference: Pearson, Note on regression and inheritance in the case of two parents, 1895.
     """
     a, b = _common(a, b)
     if len(a) < 3 or _is_flat(a) or _is_flat(b):
@@ -27,7 +31,10 @@ def spearman(a: Tensor, b: Tensor) -> float | None:
         a, b: (n,); NaN where a series has no value.
 
     Returns:
-        rho in [-1, 1]; None for fewer than three common entries or where all entries are equal.
+        Pearson's r of the ranks, in [-1, 1]; None for fewer than three common entries or where all
+        entries are equal.
+
+    Reference: Spearman, The proof and measurement of association between two things, 1904.
     """
     a, b = _common(a, b)
     if len(a) < 3 or bool((a == a[0]).all()) or bool((b == b[0]).all()):
