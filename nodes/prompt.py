@@ -13,7 +13,6 @@ from .core import sockets
 from .core.conditioning import conditioning_frames
 from .core.message import show_on_node
 from .core.unclip import has_images, walked_images
-from .words import ClipDriftSelectWords
 
 
 class ClipDriftRotateConditioning(io.ComfyNode):
@@ -203,4 +202,4 @@ def _pivot_of(pivot, tokens: Tensor) -> tuple[Tensor | None, Tensor | None]:
     return center.repeat(1, repeats, 1), None if pooled is None else pooled[:, None]
 
 
-NODES = [ClipDriftRotateConditioning, ClipDriftSelectWords]
+NODES = [ClipDriftRotateConditioning]
