@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import nodes
 from .kandinsky22 import nodes as kandinsky22
+from .kandinsky22.nodes.lora import teach_core
 from .nodes.core.folders import offer_example_clip, register_model_folders
 
 
@@ -13,6 +14,7 @@ class ClipDriftExtension(ComfyExtension):
     async def on_load(self) -> None:
         register_model_folders()
         offer_example_clip()
+        teach_core()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [*nodes.NODES, *kandinsky22.NODES]

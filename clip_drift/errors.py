@@ -1,4 +1,4 @@
-"""The one exception that this library raises for bad input."""
+"""The exceptions that this library raises for bad input."""
 
 
 class DriftError(ValueError):
@@ -6,3 +6,23 @@ class DriftError(ValueError):
 
     # ComfyUI shows an error under its type's full name, which else begins with a folder's path.
     __module__ = "clip_drift"
+
+    def advised(self, remedy: str) -> "DriftError":
+        """The same error with what to do about it, for whoever knows that better."""
+        return DriftError(f"{str(self).removesuffix('.')}: {remedy}.")
+
+
+class NotHereError(DriftError):
+    """A model that is not on this computer; whoever asked for it says how to get it here."""
+
+
+class WrongFileError(DriftError):
+    """A file that holds something else than what was asked for.
+
+    Attributes:
+        holds: the kind of weights that it holds, a key of `weight_files.KINDS`; "" if unknown.
+    """
+
+    def __init__(self, message: str, holds: str = ""):
+        super().__init__(message)
+        self.holds = holds

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import torch
@@ -10,7 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from .drift import Drift
-from .errors import DriftError
+from .errors import DriftError, WrongFileError
+from .whole_file import whole_file
 
 FORMAT = "clip_drift"
 VERSION = "1"
@@ -35,23 +35,16 @@ def save_drift(drift: Drift, path: str | os.PathLike) -> None:
             name.replace("\\", "/").rsplit("/", 1)[-1] for name in drift.source.split(" + ")
         ),
     }
-    path = Path(path)
-    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".unfinished")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(save(tensors, metadata))
-        os.chmod(unfinished, 0o666 & ~_umask())
-        os.replace(unfinished, path)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        file.write(save(tensors, metadata))
 
 
 def load_drift(path: str | os.PathLike) -> Drift:
     """Read a drift file.
 
     Raises:
-        DriftError: no such file, not a safetensors file, not a drift, or one that is damaged.
+        WrongFileError: not a safetensors file, or not a drift.
+        DriftError: no such file, a later version's, or one that is damaged.
     """
     path = Path(path)
     name = path.name
@@ -61,20 +54,16 @@ def load_drift(path: str | os.PathLike) -> Drift:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
-                raise DriftError(
-                    f"{name} is a safetensors file but not a CLIP drift: choose a file that "
-                    "Save CLIP Drift wrote."
-                )
+                raise WrongFileError(f"{name} is a safetensors file but not a CLIP drift.")
             if metadata.get("version") != VERSION:
                 raise DriftError(
                     f"{name} is a drift of format version {metadata.get('version')}, where "
-                    f"this pack reads version {VERSION}: update CLIP Drift."
+                    f"version {VERSION} is read here: update CLIP Drift."
                 )
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DriftError(
-            f"{name} is not a readable safetensors file ({error}): it is damaged or something "
-            "else; choose a file that Save CLIP Drift wrote."
+        raise WrongFileError(
+            f"{name} is not a readable safetensors file ({error}), it is damaged or something else."
         ) from error
     if not all(key in tensors and tensors[key].dtype in FLOATS for key in ("embeddings", "times")):
         raise DriftError(f"{name} lacks a drift's embeddings and times: it is damaged.")
@@ -88,9 +77,3 @@ def load_drift(path: str | os.PathLike) -> Drift:
         )
     except DriftError as error:
         raise DriftError(f"{name} is damaged: {error}") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..clip_drift.errors import DriftError
-from .files import Shapes, count_numbered, setting
+from ..clip_drift.weight_files import Shapes
+from .files import count_numbered, setting
 from .movq_blocks import GROUPS, Attention, Decoder, Encoder, Parts, attention
 
 
@@ -40,12 +41,12 @@ def movq_config(shapes: Shapes, config: dict) -> dict:
         }
     except (KeyError, IndexError) as error:
         raise DriftError(
-            f"movq_name lacks the tensor {error.args[0]}: choose a complete file."
+            f"the MoVQ lacks the tensor {error.args[0]}: choose a complete file."
         ) from error
-    groups = setting(config, "norm_num_groups", GROUPS, "movq_name")
+    groups = setting(config, "norm_num_groups", GROUPS)
     if not levels or any(width % GROUPS or width % groups for width in channels):
         raise DriftError(
-            f"movq_name has the widths {list(channels)}, not all multiples of {GROUPS} and of "
+            f"the MoVQ has the widths {list(channels)}, not all multiples of {GROUPS} and of "
             f"norm_num_groups {groups}: its .json belongs to another model, or the file is damaged."
         )
     return {**sizes, "groups": groups}

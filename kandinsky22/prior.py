@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..clip_drift.errors import DriftError
+from ..clip_drift.weight_files import Shapes
 from .attention import HeadsAttention, torch_attention
-from .files import Shapes, count_numbered, setting
+from .files import count_numbered, setting
 
 OWN_TOKENS = 4
 HEAD_WIDTH = 64
@@ -45,13 +46,13 @@ def prior_config(shapes: Shapes, config: dict) -> dict:
         }
     except (KeyError, IndexError, ValueError) as error:
         raise DriftError(
-            f"prior_name is not a whole Kandinsky 2.2 prior ({error} is missing or of another "
+            f"this is not a whole Kandinsky 2.2 prior ({error} is missing or of another "
             "shape): use prior/diffusion_pytorch_model.safetensors of kandinsky-2-2-prior."
         ) from error
-    head_width = setting(config, "attention_head_dim", HEAD_WIDTH, "prior_name")
+    head_width = setting(config, "attention_head_dim", HEAD_WIDTH)
     if width % head_width:
         raise DriftError(
-            f"prior_name is a prior of width {width} and has no heads of {head_width}: put the "
+            f"this is a prior of width {width} and has no heads of {head_width}: put the "
             "model's own config.json, which names its attention_head_dim, beside the weights."
         )
     return {**sizes, "heads": width // head_width}

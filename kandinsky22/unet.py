@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from ..clip_drift.errors import DriftError
+from ..clip_drift.weight_files import Shapes
 from .attention import HeadsAttention, torch_attention
-from .files import Shapes, count_numbered, setting
+from .files import count_numbered, setting
 from .unet_blocks import DownStage, MiddleStage, Parts, UpStage, activate
 
 HEAD_DIM = 64  # the official model's, as are the two below
@@ -195,7 +196,7 @@ def unet_config(shapes: Shapes, config: dict) -> dict[str, Any]:
         time_dim = shapes["time_embedding.linear_1.weight"][0]
     except (KeyError, IndexError, ValueError) as error:
         raise DriftError(
-            f"unet_name is not a Kandinsky 2.2 decoder: its weights lack {error}; choose the unet "
+            f"this is not a Kandinsky 2.2 decoder: its weights lack {error}; choose the unet "
             "of kandinsky-2-2-decoder."
         ) from error
     found = {
@@ -209,9 +210,9 @@ def unet_config(shapes: Shapes, config: dict) -> dict[str, Any]:
         "embed_dim": embed_dim,
         "tokens": token_sum // token_dim,
         "token_dim": token_dim,
-        "head_dim": setting(config, "attention_head_dim", HEAD_DIM, "unet_name"),
-        "groups": setting(config, "norm_num_groups", GROUPS, "unet_name"),
-        "eps": setting(config, "norm_eps", EPS, "unet_name"),
+        "head_dim": setting(config, "attention_head_dim", HEAD_DIM),
+        "groups": setting(config, "norm_num_groups", GROUPS),
+        "eps": setting(config, "norm_eps", EPS),
     }
     _check_divisions(found)
     return found
@@ -224,7 +225,7 @@ def _latent_channels(in_channels: int, out_channels: int) -> int:
         if in_channels in (latent, 2 * latent + 1) and out_channels in (latent, 2 * latent):
             return latent
     raise DriftError(
-        f"unet_name takes {in_channels} channels and gives {out_channels}: that is neither the "
+        f"the decoder takes {in_channels} channels and gives {out_channels}: that is neither the "
         "text-to-image decoder of Kandinsky 2.2 (4 and 8) nor the inpainting one (9 and 8)."
     )
 
@@ -236,6 +237,6 @@ def _check_divisions(found: dict[str, Any]) -> None:
     for width, attend in zip(found["channels"], attends, strict=True):
         if width % groups or (attend and width % head):
             raise DriftError(
-                f"unet_name has a block of {width} channels, which do not divide into {groups} "
+                f"the decoder has a block of {width} channels, which do not divide into {groups} "
                 f"norm groups and heads of {head}: put the model's own config.json beside it."
             )

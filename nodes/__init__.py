@@ -1,4 +1,4 @@
-"""ComfyUI nodes over the library: one file per menu section, what several need in `core`."""
+"""ComfyUI nodes over the library: a file, or two, per menu section; what several need in `core`."""
 
 from . import (
     compare,
@@ -11,6 +11,7 @@ from . import (
     prompt,
     report,
     rotation,
+    words,
 )
 
 SECTIONS = (
@@ -21,6 +22,7 @@ SECTIONS = (
     compare,
     rotation,
     prompt,
+    words,
     noise,
     frames,
     loop,

@@ -9,8 +9,8 @@ from ..clip_drift.errors import DriftError
 from ..clip_drift.preprocess import CROPS
 from ..clip_drift.video import BACKENDS
 from .core import sockets
+from .core.encoders import as_encoder
 from .core.progress import batch_progress, summary
-from .encoder import as_encoder
 
 CATEGORY = "CLIP Drift/Drift"
 

@@ -1,6 +1,5 @@
 """CLIP Drift/Files: keep a drift, and share it."""
 
-import os
 from pathlib import Path
 
 import folder_paths
@@ -8,11 +7,13 @@ from comfy_api.latest import io, ui
 
 from ..clip_drift.errors import DriftError
 from ..clip_drift.files import load_drift, save_drift
+from ..clip_drift.weight_files import ENDING
 from .core import sockets
+from .core.advice import advice
+from .core.folders import fingerprint
 from .core.progress import summary
 
 CATEGORY = "CLIP Drift/Files"
-ENDING = ".safetensors"
 IN_OUTPUT = " [output]"  # ComfyUI's own mark for a file of the output folder
 
 
@@ -87,14 +88,14 @@ class ClipDriftLoad(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file):
-        state = os.stat(folder_paths.get_annotated_filepath(file))
-        return f"{state.st_mtime_ns}:{state.st_size}"
+        return fingerprint(folder_paths.get_annotated_filepath(file))
 
     @classmethod
     def execute(cls, file):
-        if not Path(file.removesuffix(IN_OUTPUT)).suffix == ENDING:
+        if Path(file.removesuffix(IN_OUTPUT)).suffix != ENDING:
             raise DriftError(f"file {file} is no {ENDING} file: only those are read.")
-        drift = load_drift(folder_paths.get_annotated_filepath(file))
+        with advice("file", wrong="choose a file that Save CLIP Drift wrote"):
+            drift = load_drift(folder_paths.get_annotated_filepath(file))
         return io.NodeOutput(drift, ui=ui.PreviewText(summary(drift)))
 
 

@@ -13,7 +13,6 @@ from .core import sockets
 from .core.conditioning import conditioning_frames
 from .core.message import show_on_node
 from .core.unclip import has_images, walked_images
-from .words import ClipDriftSelectWords
 
 
 class ClipDriftRotateConditioning(io.ComfyNode):
@@ -184,4 +183,4 @@ def _pivot_of(pivot, tokens: Tensor) -> tuple[Tensor | None, Tensor | None]:
     return pivot_for(center, extra.get("pooled_output"), tokens)
 
 
-NODES = [ClipDriftRotateConditioning, ClipDriftSelectWords]
+NODES = [ClipDriftRotateConditioning]

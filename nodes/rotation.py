@@ -2,12 +2,14 @@
 
 import torch
 from comfy_api.latest import io
-from server import PromptServer
+from comfy_execution.progress import get_progress_state
 
 from ..clip_drift.drift import Drift
 from ..clip_drift.report import matrix_heatmap
 from ..clip_drift.sequence import PAIRINGS, RotationSequence
 from .core import sockets
+
+MATRIX = 2  # the output that takes time to draw
 
 
 class ClipDriftRotation(io.ComfyNode):
@@ -64,22 +66,21 @@ class ClipDriftRotation(io.ComfyNode):
             outputs=[
                 sockets.Rotation.Output("rotation", tooltip="The motion, for the Rotate nodes."),
                 sockets.Floats.Output(
-                    "angles", tooltip="The rotations' angles in radians, one a pair of vectors."
+                    "angles", tooltip="The rotations' angles in radians, one per pair of vectors."
                 ),
                 io.Image.Output(
                     "matrix",
-                    tooltip="Heat map of one dense rotation matrix less the identity. Built only "
+                    tooltip="Heat map of one dense rotation matrix minus the identity. Built only "
                     "when this is connected.",
                 ),
             ],
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def fingerprint_inputs(cls, **inputs):
         # Connecting the matrix socket changes no input, yet must run the node again.
-        running, _ = PromptServer.instance.prompt_queue.get_current_queue_volatile()
-        return str([_is_used(item[2], cls.hidden.unique_id, 2) for item in running])
+        return _is_used(cls.hidden.unique_id, MATRIX)
 
     @classmethod
     def execute(cls, start, pairing, centered, end=None, matrix_pair=1):
@@ -92,16 +93,17 @@ class ClipDriftRotation(io.ComfyNode):
             )
         angles = sequence.planes.magnitude()
         matrix = torch.zeros(1, 8, 8, 3)
-        if _is_used(cls.hidden.prompt, cls.hidden.unique_id, 2):
+        if _is_used(cls.hidden.unique_id, MATRIX):
             pair = min(matrix_pair, len(angles)) - 1
             title = f"R − I of pair {pair + 1} of {len(angles)}: {float(angles[pair]):.4f} rad"
             matrix = matrix_heatmap(sequence.planes[pair].as_matrix(), title).unsqueeze(0)
         return io.NodeOutput(sequence, angles.tolist(), matrix)
 
 
-def _is_used(prompt: dict, node_id: str, output: int) -> bool:
-    """Whether any node of a prompt takes this output; True for a node the prompt doesn't hold,
-    which another node made at run time."""
+def _is_used(node_id: str, output: int) -> bool:
+    """Whether any node of the prompt that runs now takes this output; True for a node that the
+    prompt does not hold, which another node made at run time."""
+    prompt = get_progress_state().dynprompt.get_original_prompt()
     return node_id not in prompt or any(
         value == [node_id, output] for node in prompt.values() for value in node["inputs"].values()
     )

@@ -59,3 +59,6 @@ def _tokens(by_encoder: dict) -> list[Token]:
         for chunk in by_encoder[name]
         for key, weight, word in chunk
     ]
+
+
+NODES = [ClipDriftSelectWords]

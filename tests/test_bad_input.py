@@ -272,7 +272,8 @@ def test_a_malicious_drift_file(server, tmp_path):
 
 def test_a_drift_file_from_something_else(server):
     save_file({"weight": torch.zeros(2)}, server.input_dir / "lora.safetensors")
-    assert "not a CLIP drift" in refusal(server, loaded("lora.safetensors"), "ClipDriftLoad")
+    message = refusal(server, loaded("lora.safetensors"), "ClipDriftLoad")
+    assert "not a CLIP drift: choose a file that Save CLIP Drift wrote" in message
 
 
 def test_nan_in_a_drift_file(server, wide_drift):
@@ -293,16 +294,18 @@ def test_a_pretrained_tag_without_allow_download(server, video):
     tags = server.object_info()["ClipDriftLoadOpenCLIP"]["input"]["required"]["model"][1]["options"]
     tag = next(name for name in tags if name == "ViT-B-32/openai")
     graph["encoder"]["inputs"]["model"] = tag
-    assert "allow_download" in refusal(server, graph, "ClipDriftLoadOpenCLIP")
+    message = refusal(server, graph, "ClipDriftLoadOpenCLIP")
+    assert message.startswith("model: ViT-B-32/openai is not on this computer: switch allow_dow")
+    assert "models/open_clip" in message
 
 
 def test_a_wrong_file_as_openclip_weights(server, video, models_dir):
     wrong = models_dir / "open_clip" / "wrong.safetensors"
-    save_file({"model.diffusion_model.x": torch.zeros(2)}, wrong)
+    save_file({"lora_unet_x.lora_up.weight": torch.zeros(2)}, wrong)
     try:
         graph = read(video)
         graph["encoder"]["inputs"]["model"] = wrong.name
         message = refusal(server, graph, "ClipDriftLoadOpenCLIP")
-        assert "Stable Diffusion checkpoint" in message
+        assert "a LoRA: choose another file, this one is for Load LoRA" in message
     finally:
         wrong.unlink()

@@ -487,9 +487,9 @@ def test_a_wrong_file_is_told_before_anything_is_loaded(pack, node, decoder, mon
 
     monkeypatch.setattr(comfy.utils, "load_torch_file", load)
     files = CHOICES[0]
-    with pytest.raises(DriftError, match="unet_name movq"):
+    with pytest.raises(DriftError, match="unet_name: movq"):
         node.execute(files[1], files[1], "default", True)
-    with pytest.raises(DriftError, match="movq_name unet4"):
+    with pytest.raises(DriftError, match="movq_name: unet4"):
         node.execute(files[0], files[0], "default", True)
 
 
@@ -497,7 +497,7 @@ def test_a_wrong_file_is_told_before_anything_is_loaded(pack, node, decoder, mon
 def test_an_incomplete_file_is_told_by_its_header(pack, decoder, tmp_path, change):
     name, path = "mid_block.resnets.1.norm2.bias", tmp_path / "unet.safetensors"
     save_file({key: w for key, w in decoder.weights.items() if key != name} | change, path)
-    with pytest.raises(DriftError, match=f"unet_name unet.*{name}.*where the model needs"):
+    with pytest.raises(DriftError, match=f"unet_name: unet.*{name}.*where the model needs"):
         pack.kandinsky22.nodes.model.decoder_config(path)
 
 

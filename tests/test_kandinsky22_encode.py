@@ -259,7 +259,7 @@ def own(pack, tmp_path_factory):
     """A small OpenCLIP model and a prior over it: texts of width 48, embeddings of width 40."""
     from pack.clip_drift.openclip import load_openclip_file
     from pack.kandinsky22.nodes.prior_model import load_prior
-    from pack.nodes.encoder import ManagedOpenClip
+    from pack.nodes.core.encoders import ManagedOpenClip
 
     folder = tmp_path_factory.mktemp("own")
     save_open_clip(folder, open_clip_config())

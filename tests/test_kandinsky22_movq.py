@@ -314,7 +314,7 @@ def test_a_file_that_lacks_a_tensor_is_refused_before_it_is_read(
     missing = "decoder.up_blocks.1.resnets.0.conv2.weight"
     save_file({n: w for n, w in weights.items() if n != missing}, path)
     monkeypatch.setattr(comfy.utils, "load_torch_file", lambda *_: pytest.fail("read the weights"))
-    with pytest.raises(ValueError, match=f"movq_name holed.safetensors lacks the tensor {missing}"):
+    with pytest.raises(ValueError, match=f"movq_name: holed.* lacks the tensor {missing}"):
         parts[0].load_movq(path)
     wrong = {**weights, missing: torch.zeros(3, 3)}
     save_file(wrong, path)

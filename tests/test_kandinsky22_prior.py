@@ -431,12 +431,12 @@ def test_more_tensors_do_no_harm_and_fewer_do(load, small_file, tmp_path, pack_e
     load(tmp_path / "more.safetensors")
     del weights["transformer_blocks.1.ff.net.2.bias"]
     save_file(weights, tmp_path / "fewer.safetensors")
-    with pytest.raises(pack_error, match=r"prior_name fewer.*transformer_blocks\.1\.ff\.net\.2"):
+    with pytest.raises(pack_error, match=r"prior_name: fewer.*transformer_blocks\.1\.ff\.net\.2"):
         load(tmp_path / "fewer.safetensors")
 
 
 def test_another_models_file_is_named(load, models_dir, tmp_path, pack_error):
-    with pytest.raises(pack_error, match=r"prior_name random_sd15.*SD checkpoint.*2\.2 prior"):
+    with pytest.raises(pack_error, match=r"prior_name: random_sd15.*SD checkpoint.*2\.2 prior"):
         load(models_dir / "checkpoints" / "random_sd15.safetensors")
     torch.save({"a": torch.zeros(1)}, tmp_path / "prior.ckpt")
     with pytest.raises(pack_error, match=r"prior\.ckpt is a pickle"):

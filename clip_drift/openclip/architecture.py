@@ -8,8 +8,8 @@ from types import ModuleType
 import torch
 
 from ..errors import DriftError
+from ..weight_files import Shapes
 from .library import quiet
-from .weights import Shapes
 
 # Shapes cannot tell the two activations apart; these models were trained with QuickGELU.
 _QUICKGELU_NAMES = ("openai", "quickgelu", "metaclip", "dfn")

@@ -19,7 +19,7 @@ def import_open_clip() -> ModuleType:
     except ImportError as error:
         raise DriftError(
             f"OpenCLIP models need the package open_clip_torch ({error}): "
-            "install it with pip install open_clip_torch, or use a CLIP Vision model."
+            "install it with pip install open_clip_torch, or use another encoder."
         ) from error
     return open_clip
 

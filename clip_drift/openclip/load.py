@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
-from ..errors import DriftError
+from ..errors import DriftError, NotHereError
 from .architecture import Config, read_config, recognise
 from .encoder import OpenClipEncoder, build_encoder, resolve_precision
 from .library import import_open_clip
 from .pretrained import download, find_cached
-from .weights import read_shapes
+from .weights import openclip_shapes
 
 
 def load_openclip_file(
@@ -29,13 +29,13 @@ def load_openclip_file(
         The encoder, its model on the CPU.
 
     Raises:
-        DriftError: no such file, not weights, not OpenCLIP's, no architecture fits, or open_clip
-            is not installed.
+        WrongFileError: weights of something else.
+        DriftError: no such file, not weights, no architecture fits, or open_clip is not installed.
     """
     open_clip = import_open_clip()
     path = Path(path)
     precision = resolve_precision(precision, device)
-    shapes = read_shapes(path)
+    shapes = openclip_shapes(path)
     config_path = path.with_suffix(".json")
     if config_path.is_file():
         config = read_config(config_path)
@@ -57,32 +57,29 @@ def load_openclip_tag(
     Args:
         model_name: architecture, such as ``ViT-L-14``.
         tag: name of its weights, such as ``laion2b_s32b_b82k``.
-        precision, device: as in :func:`load_openclip_file`.
+        precision, device: as in `load_openclip_file`.
         cache_dir: where downloads are kept; None = Hugging Face's own cache.
         allow_download: without it nothing is ever asked of the internet.
 
     Raises:
-        DriftError: no such model, not in the cache while ``allow_download`` is off, the download
-            fails, or open_clip is not installed.
+        NotHereError: it, or a part of it, is not in the cache, and no download is allowed.
+        DriftError: no such model, the download fails, or open_clip is not installed.
     """
     open_clip = import_open_clip()
     precision = resolve_precision(precision, device)
     name = f"{model_name}/{tag}"
     pretrained = open_clip.get_pretrained_cfg(model_name, tag)
     if not pretrained:
-        raise DriftError(f"open_clip has no pretrained model {name}: choose one from the list.")
+        raise DriftError(
+            f"this open_clip has no pretrained model {name}: choose another, or update "
+            "open_clip_torch."
+        )
     model_cfg = open_clip.get_model_config(model_name)
     if "hf_model_name" in model_cfg["text_cfg"] and not allow_download:
-        raise DriftError(
-            f"{name} takes the layout of its text tower from huggingface.co: "
-            "switch allow_download on, or choose another model."
-        )
+        raise NotHereError(f"{name} takes the layout of its text tower from huggingface.co.")
     path = find_cached(open_clip, pretrained, cache_dir)
     if path is None and not allow_download:
-        raise DriftError(
-            f"{name} is not on this computer: switch allow_download on, or put its weight file "
-            "into models/open_clip."
-        )
+        raise NotHereError(f"{name} is not on this computer.")
     if path is None:
         path = download(open_clip, name, pretrained, cache_dir)
     if pretrained.get("quick_gelu"):

@@ -1,20 +1,36 @@
 """open_clip's pretrained models: their names, the local caches, the download."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 from ..errors import DriftError
 from .library import import_open_clip
 
+NAMES = Path(__file__).with_name("pretrained.txt")
+
 
 def pretrained_names() -> list[str]:
-    """open_clip's pretrained models as "ARCHITECTURE/tag"; empty if it is not installed."""
-    try:
-        open_clip = import_open_clip()
-    except DriftError:
+    """open_clip's pretrained models as "ARCHITECTURE/tag"; empty if it is not installed.
+
+    Read from a list that is kept here, because importing open_clip takes seconds. It was written by
+
+        python -c "import open_clip as o; print(*map('/'.join, o.list_pretrained()), sep='\\n')"
+    """
+    if find_spec("open_clip") is None:
         return []
-    return [f"{model_name}/{tag}" for model_name, tag in open_clip.list_pretrained()]
+    return NAMES.read_text(encoding="utf-8").split()
+
+
+def is_pretrained(name: str) -> bool:
+    """Whether the open_clip that is installed knows a model "ARCHITECTURE/tag".
+
+    Raises:
+        DriftError: it is not installed.
+    """
+    model_name, _, tag = name.partition("/")
+    return bool(import_open_clip().get_pretrained_cfg(model_name, tag))
 
 
 def find_cached(
@@ -51,6 +67,6 @@ def download(
     except Exception as error:  # whatever the network and three libraries raise
         reason = " ".join(str(error).split())[:200]
         raise DriftError(
-            f"{name} could not be downloaded ({reason}): check the connection, or put its weight "
-            "file into models/open_clip."
+            f"{name} could not be downloaded ({reason}): check the connection, or load its weight "
+            "file instead."
         ) from error

@@ -2,7 +2,8 @@
 
 from comfy_api.latest import io
 
-from .files import choices, fingerprint, resolve
+from ...nodes.core.folders import fingerprint
+from .files import choices, resolve
 from .model import WEIGHT_DTYPES, clip_predictions, decoder_config, load_decoder
 from .vae import load_movq
 

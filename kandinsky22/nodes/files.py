@@ -1,12 +1,11 @@
 """Which weight files the combos offer, and where a choice lies: core's folders and the hub's."""
 
-import os
 from pathlib import Path
 
 import folder_paths
 
 from ...clip_drift.errors import DriftError
-from ..files import ENDING, HUB_NAMES
+from ...clip_drift.weight_files import ENDING, HUB_NAMES
 
 DIFFUSERS = "diffusers"
 FOLDERS = {"unet": "diffusion_models", "movq": "vae", "prior": "diffusion_models"}
@@ -39,12 +38,6 @@ def resolve(choice: str, part: str, input_name: str) -> Path:
             "choose another."
         )
     return Path(path)
-
-
-def fingerprint(path: str | os.PathLike) -> str:
-    """What changes whenever a file does."""
-    state = os.stat(path)
-    return f"{state.st_mtime_ns}:{state.st_size}"
 
 
 def _hub_folders(part: str) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...clip_drift.errors import DriftError
 from ..unet import Unet, unet_config
 from .latent import Kandinsky22Latent
-from .lora import diffusers_lora_keys, teach_core
+from .lora import diffusers_lora_keys
 from .weights import can_assign, checked_sizes
 
 WEIGHT_DTYPES = {
@@ -224,6 +224,3 @@ def _kept_inside(kept: Tensor) -> Tensor:
             top, left = 1 + sign * down, 1 + sign * right
             result = result * padded[..., top : top + height, left : left + width]
     return result
-
-
-teach_core()

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ...clip_drift.errors import DriftError
 from ...nodes.core import sockets
-from ...nodes.encoder import as_encoder
-from .files import choices, fingerprint, resolve
+from ...nodes.core.encoders import as_encoder
+from ...nodes.core.folders import fingerprint
+from .files import choices, resolve
 from .prior_model import ManagedPrior, load_prior
 from .text import text_states
 

@@ -8,7 +8,7 @@ from comfy.sd1_clip import SDClipModel
 
 from ...clip_drift.errors import DriftError
 from ...clip_drift.text import TextStates, until_end
-from ...nodes.encoder import ManagedOpenClip
+from ...nodes.core.encoders import ManagedOpenClip
 
 
 def text_states(clip, text: str) -> TextStates:

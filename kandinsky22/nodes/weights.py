@@ -8,14 +8,9 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
-from ...clip_drift.errors import DriftError
-from ..files import (
-    Header,
-    config_beside,
-    read_header,
-    require_kind,
-    require_tensors,
-)
+from ...clip_drift.weight_files import Header, read_header
+from ...nodes.core.advice import advice
+from ..files import config_beside, require_kind, require_tensors
 
 
 def checked_sizes(
@@ -37,14 +32,12 @@ def checked_sizes(
     Raises:
         DriftError: the file is something else, or not whole.
     """
-    try:
+    with advice(input_name):
         header, beside = read_header(path), config_beside(path)
-    except DriftError as error:
-        raise DriftError(f"{input_name}: {error}") from error
-    require_kind(header, kind, input_name)
-    sizes = sizes_of(header.shapes, beside)
-    plan = model(**sizes, device="meta").state_dict()
-    require_tensors(header, {name: tensor.shape for name, tensor in plan.items()}, input_name)
+        require_kind(header, kind)
+        sizes = sizes_of(header.shapes, beside)
+        plan = model(**sizes, device="meta").state_dict()
+        require_tensors(header, {name: tensor.shape for name, tensor in plan.items()})
     return header, sizes
 
 

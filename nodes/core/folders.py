@@ -1,12 +1,13 @@
-"""Where ComfyUI finds what the pack brings: models to load, and a clip to begin with."""
+"""Files in ComfyUI's folders: what the pack brings there, and whether one has changed."""
 
 import logging
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 import folder_paths
+
+from ...clip_drift.whole_file import whole_file
 
 PACK = Path(__file__).parent.parent.parent
 MODELS = PACK / "models"
@@ -30,6 +31,12 @@ def _add_open_clip(folder: str) -> None:
     folder_paths.folder_names_and_paths[OPEN_CLIP][1].update(folder_paths.supported_pt_extensions)
 
 
+def fingerprint(path: str | os.PathLike) -> str:
+    """What changes whenever a file does."""
+    state = os.stat(path)
+    return f"{state.st_mtime_ns}:{state.st_size}"
+
+
 def offer_example_clip() -> None:
     """Put the first workflow's clip among the user's input files.
 
@@ -39,11 +46,8 @@ def offer_example_clip() -> None:
     target = Path(folder_paths.get_input_directory(), EXAMPLE_CLIP.name)
     if target.exists():
         return
-    part = target.with_name(f".{target.name}.part")
     try:
-        shutil.copyfile(EXAMPLE_CLIP, part)
-        part.replace(target)
+        with EXAMPLE_CLIP.open("rb") as clip, whole_file(target) as copy:
+            shutil.copyfileobj(clip, copy)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         logging.warning(f"CLIP Drift could not put its example clip into the input folder: {error}")

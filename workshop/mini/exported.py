@@ -8,7 +8,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ...clip_drift.openclip import load_openclip_file
-from ...kandinsky22.files import config_beside, read_header
+from ...clip_drift.weight_files import read_header
+from ...kandinsky22.files import config_beside
 from ...kandinsky22.movq import Movq, movq_config
 from ...kandinsky22.prior import Prior, prior_config
 from ...kandinsky22.unet import Unet, unet_config
