@@ -4,6 +4,8 @@ No rotation of R^N acts on R^D. But the F frames span at most F directions, and 
 from that span into R^D keeps every angle between them: same Gram matrix, other directions.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -66,7 +68,7 @@ def orthonormal_rows(count: int, dim: int, seed: int) -> Tensor:
     return (q * r.diagonal().sign()).mT
 
 
-def lift(sequence: RotationSequence, dim: int, seed: int = 0) -> RotationSequence:
+def isometry(sequence: RotationSequence, dim: int, seed: int = 0) -> RotationSequence:
     """The same motion in R^dim, its directions drawn from a seed.
 
     Args:
@@ -88,4 +90,4 @@ def lift(sequence: RotationSequence, dim: int, seed: int = 0) -> RotationSequenc
     base, points, center = lifted.split(
         (len(sequence.base), len(sequence.points), len(lifted) - sum(map(len, rows[:2])))
     )
-    return sequence.with_points(base, points, center[0] if len(center) else None)
+    return replace(sequence, base=base, points=points, center=center[0] if len(center) else None)

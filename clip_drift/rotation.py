@@ -4,7 +4,7 @@ Rodrigues' formula in R^N, the exponential of one generator ``v uᵀ − u vᵀ`
 
     R^t = I + sin(tα)·(v uᵀ − u vᵀ) + (cos(tα) − 1)·(u uᵀ + v vᵀ)
 
-Two dot products and two axpys a vector instead of an N×N matrix. Formulas hold column
+Two dot products and two axpys per vector instead of an N×N matrix. Formulas hold column
 vectors; tensors hold rows, so "R x" is ``x @ R.mT``.
 """
 
@@ -84,22 +84,18 @@ class PlaneRotation:
         """``R^t``, the same planes and t times the angle; t broadcasts over the batch."""
         return PlaneRotation(self.plane, self.angles * t)
 
-    def inv(self) -> "PlaneRotation":
-        """``R^-1 = R^T``."""
-        return self**-1.0
-
     def magnitude(self) -> Tensor:
         """(*batch) the rotations' angles in radians, unsigned."""
         return self.angles.abs()
 
-    def apply(self, x: Tensor, power: float | Tensor = 1.0, inverse: bool = False) -> Tensor:
+    def apply(self, x: Tensor, power: float | Tensor = 1.0) -> Tensor:
         """Rotate rows: "R^power x" for each row x.
 
         Args:
             x: (*batch, ..., N) tensor: the rotations' batch dimensions come first, any more may
                 follow (tokens, say). Any float dtype and device.
-            power: number, or a tensor that broadcasts against x without its last dimension.
-            inverse: rotate back.
+            power: number, or a tensor that broadcasts against x without its last dimension; -1
+                rotates back.
 
         Returns:
             Tensor like x; computed in float32 or better, given back in x's dtype and device.
@@ -120,7 +116,7 @@ class PlaneRotation:
         # In its plane, with u as 1 and v as i, a rotation by θ is a product with e^{iθ}: what it
         # adds to a vector is e^{iθ} − 1 times the vector's coordinates there.
         theta = self.angles.to(x.device).reshape(batch + (1,) * (x.ndim - 1 - len(batch))) * power
-        change = torch.expm1(1j * (-theta if inverse else theta))
+        change = torch.expm1(1j * theta)
         along = torch.view_as_complex(torch.bmm(flat, plane.mT)).reshape(x.shape[:-1])
         added = torch.view_as_real(along * change.to(along.dtype)).reshape(*flat.shape[:-1], 2)
         return torch.baddbmm(flat, added, plane).reshape(x.shape).to(x.dtype)

@@ -1,6 +1,6 @@
-"""A rotation sequence: the motion of a whole clip as one plane rotation a frame pair."""
+"""A rotation sequence: the motion of a whole clip as one plane rotation per frame pair."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -12,8 +12,8 @@ from .errors import DriftError
 from .rotation import PlaneRotation
 from .sphere import angle, exp_map, log_map, unit
 
-Pairing = Literal["neighbours", "from_first", "pairs"]
-PAIRINGS = ("neighbours", "from_first")
+Pairing = Literal["neighbours", "from_first", "from_mean", "pairs"]
+PAIRINGS = ("neighbours", "from_first", "from_mean")
 
 # Below this many radians between all frames a clip is a still: float32 embeddings of the
 # same picture, encoded at different places of a batch, differ by about 1e-6.
@@ -28,9 +28,10 @@ class RotationSequence:
 
     Attributes:
         base: (1, N) or (F, N) unit rows, where the motion of each frame starts.
-        points: (F, N) unit rows ``e_0 .. e_{F-1}``, where it leads.
-        pairing: "neighbours" (planes i → i+1, composed), "from_first" (planes 0 → i), or
-            "pairs" (one start and end a frame, given by hand).
+        points: (F, N) unit rows `e_0 .. e_{F-1}`, where it leads. Both may be (..., T, N), where
+            each of T tokens moves in its own way.
+        pairing: "neighbours" (planes i → i+1, composed), "from_first" (planes 0 → i), "from_mean"
+            (planes from the clip's mean to i), or "pairs" (one start and end per frame, by hand).
         center: (N,) mean that was taken out before the planes were built, or None.
         encoder: name of the space, where known.
     """
@@ -52,17 +53,22 @@ class RotationSequence:
 
         Args:
             trajectory: a drift, or (F, N) vectors, F ≥ 2.
-            pairing: "neighbours" or "from_first".
-            centered: build the planes from ``e_i − ē``: what all frames share then stays where
+            pairing: a name in `PAIRINGS`.
+            centered: build the planes from `e_i − ē`: what all frames share then stays where
                 it is. Two frames have no such thing (they would turn out opposite), so they
                 are never centred.
 
         Raises:
-            DriftError: fewer than two vectors, a zero or non-finite one, an unknown pairing, or
-                a still clip.
+            DriftError: fewer than two vectors, a zero or non-finite one, an unknown pairing, a
+                still clip, or both from_mean and centered.
         """
         if pairing not in PAIRINGS:
             raise DriftError(f"pairing is {pairing!r}: choose one of {', '.join(PAIRINGS)}.")
+        if pairing == "from_mean" and centered:
+            raise DriftError(
+                "pairing from_mean starts at the clip's mean, which centered takes out: switch "
+                "centered off, or use from_first."
+            )
         vectors, encoder = (
             (trajectory.embeddings, trajectory.encoder)
             if isinstance(trajectory, Drift)
@@ -79,13 +85,8 @@ class RotationSequence:
                 f"nothing moves: all {len(points)} frames have the same embedding (a black or "
                 "still clip?), so there is no rotation to read; use a clip with motion."
             )
-        return cls(
-            points[:1],
-            points,
-            pairing,
-            _center(points) if centered else None,
-            encoder,
-        )
+        base = unit(points.mean(0, keepdim=True), "mean") if pairing == "from_mean" else points[:1]
+        return cls(base, points, pairing, _center(points) if centered else None, encoder)
 
     @classmethod
     def from_pairs(cls, start: Tensor, end: Tensor, centered: bool = False) -> "RotationSequence":
@@ -93,7 +94,7 @@ class RotationSequence:
 
         Args:
             start, end: (F, N) vectors; one against many broadcasts.
-            centered: as in :meth:`from_trajectory`, about the mean of all of them.
+            centered: as in `from_trajectory`, about the mean of all of them.
 
         Raises:
             DriftError: the widths differ, the counts differ and neither is one, or a vector is
@@ -125,9 +126,9 @@ class RotationSequence:
         return self.points.shape[-1]
 
     @property
-    def encoder_space(self) -> str:
-        """How the space is named in a message."""
-        return f"{self.encoder or 'the drift'} ({self.dim} dimensions)"
+    def token_points(self) -> Tensor:
+        """(F, 1, N), or (F, T, N) where each token moves in its own way."""
+        return by_token(self.points)
 
     @cached_property
     def about_center(self) -> tuple[Tensor, Tensor]:
@@ -149,7 +150,7 @@ class RotationSequence:
 
     @cached_property
     def planes(self) -> PlaneRotation:
-        """The rotations: (F-1) for a trajectory, (F) for pairs."""
+        """The rotations: (F-1) for a trajectory, (F) for pairs and from the mean."""
         base, points = self.about_center
         if self.pairing == "neighbours":
             return PlaneRotation.from_vectors(points[:-1], points[1:], "frame")
@@ -159,11 +160,11 @@ class RotationSequence:
 
     @cached_property
     def frame_planes(self) -> PlaneRotation:
-        """(F) rotations, one a frame, each from where the frame's motion starts."""
+        """(F) rotations, one per frame, each from where the frame's motion starts."""
         return PlaneRotation.from_vectors(*self.about_center, "frame")
 
     def swept(self, g: Tensor) -> Tensor:
-        """The trajectory at strength g: ``exp_base(g·log_base(e_i))``, never centred.
+        """The trajectory at strength g: `exp_base(g·log_base(e_i))`, never centred.
 
         Args:
             g: (F,) float64.
@@ -187,12 +188,19 @@ class RotationSequence:
                 f"the rotation has {len(self)} frames where {frames} are asked for: use "
                 f"Shape Drift with frames = {frames} before Rotation Matrix from Vectors."
             )
-        return self.with_points(self.base, self.points.expand(frames, -1), self.center)
+        return replace(self, points=self.points.expand(frames, *self.points.shape[1:]))
 
-    def with_points(self, base: Tensor, points: Tensor, center: Tensor | None):
-        """The same kind of motion through other points."""
-        return RotationSequence(base, points, self.pairing, center, self.encoder)
+    def for_tokens(self, tokens: Tensor) -> "RotationSequence":
+        """The motion of some of the tokens; all share one where points are (F, N)."""
+        if self.points.ndim == 2:
+            return self
+        return replace(self, base=self.base[:, tokens], points=self.points[:, tokens])
 
 
 def _center(points: Tensor) -> Tensor | None:
     return points.mean(0) if len(points.unique(dim=0)) > 2 else None
+
+
+def by_token(rows: Tensor) -> Tensor:
+    """(F, N) rows as (F, 1, N), to broadcast over tokens; (F, T, N) ones as they are."""
+    return rows if rows.ndim == 3 else rows.unsqueeze(1)

@@ -9,17 +9,14 @@ from torch import Tensor
 
 from .errors import DriftError
 
-CLIP_CONTEXT = 77
-CLIP_WIDTHS = (768, 1024, 1280, 2048)  # CLIP-L, ViT-H, bigG, and SDXL's L beside G
-
 
 @dataclass(frozen=True, eq=False)
 class TokenMask:
-    """Weights in 0..1 a token, with the words they stand for. Immutable.
+    """Weights in 0..1 per token, with the words they stand for. Immutable.
 
     Attributes:
         weights: (T,) float32.
-        words: one readable line a match.
+        words: one readable line per match.
     """
 
     weights: Tensor
@@ -87,22 +84,3 @@ def _occurrences(text: Sequence[Token], places: list[int], wanted: list[Token]):
         for window in windows
         if all(text[p].key == token.key for p, token in zip(window, wanted, strict=True))
     ]
-
-
-def without_start_tokens(tokens: int, dim: int | None = None) -> Tensor:
-    """Weights that leave a CLIP prompt's start-of-text tokens alone.
-
-    Moving them moves the whole picture, whatever the words. CLIP prompts come in chunks of 77
-    tokens that each begin with one; other lengths and widths belong to encoders without.
-
-    Args:
-        tokens: how many there are.
-        dim: their width, where known.
-
-    Returns:
-        (tokens,) float32 of ones, and zeros at the start tokens.
-    """
-    weights = torch.ones(tokens)
-    if tokens % CLIP_CONTEXT == 0 and (dim is None or dim in CLIP_WIDTHS):
-        weights[::CLIP_CONTEXT] = 0
-    return weights

@@ -1,14 +1,14 @@
 """CLIP Drift/Prompt: move a prompt, or some of its words, along a motion."""
 
+from functools import partial
+
 import node_helpers
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..clip_drift.errors import DriftError
-from ..clip_drift.sequence import RotationSequence
-from ..clip_drift.strength import Strength
-from ..clip_drift.walks import WALKS, one_a_frame, walk
-from ..clip_drift.words import without_start_tokens
+from ..clip_drift.spaces import pivot_for, without_start_tokens
+from ..clip_drift.walks import WALKS, PromptWalk
+from ..clip_drift.walks.engine import per_frame_batch
 from .core import sockets
 from .core.conditioning import conditioning_frames
 from .core.message import show_on_node
@@ -23,7 +23,7 @@ class ClipDriftRotateConditioning(io.ComfyNode):
             node_id="ClipDriftRotateConditioning",
             display_name="Rotate Conditioning",
             category="CLIP Drift/Prompt",
-            description="Move a prompt along a motion: one conditioning a frame, as one batch. "
+            description="Move a prompt along a motion: one conditioning per frame, as one batch. "
             "Give the sampler a latent batch of frame_count, or go through Frames to List. Image "
             "embeddings (unCLIP) move only through Frames to List or Frame Loop. A video model "
             "takes one prompt for its whole clip: pick it with Frames to List.",
@@ -32,7 +32,7 @@ class ClipDriftRotateConditioning(io.ComfyNode):
                 io.Conditioning.Input(
                     "conditioning",
                     tooltip="The prompt. A batch of one is moved into all frames; a batch that has "
-                    "one entry a frame already is moved frame by frame, so walks can be chained.",
+                    "one entry per frame already is moved frame by frame, so walks can be chained.",
                 ),
                 sockets.Rotation.Input(
                     "rotation", tooltip="The motion, from Rotation Matrix from Vectors."
@@ -44,11 +44,12 @@ class ClipDriftRotateConditioning(io.ComfyNode):
                     tooltip="carry: the clip's whole path, moved to start at the prompt; works "
                     "for any text encoder. rotate: the clip's own rotations. perturb: the "
                     "article's x + g·Rx. translate: add the clip's change of embedding. tangent: "
-                    "turn towards that change. All but carry need equal dimensions.",
+                    "turn towards that change. follow: be where the clip is, which suits a "
+                    "prompt that says no place. All but carry need equal dimensions.",
                 ),
                 sockets.strength_input(
                     "How much of the motion to apply: 0 leaves the prompt as it is, 1 is the "
-                    "clip's own. A number, a list of one number a frame, or a curve over the clip."
+                    "clip's own. A number, a list with one number per frame, or a curve over it."
                 ),
                 io.Boolean.Input(
                     "preserve_norm",
@@ -107,6 +108,17 @@ class ClipDriftRotateConditioning(io.ComfyNode):
                     optional=True,
                     advanced=True,
                 ),
+                io.Int.Input(
+                    "directions",
+                    default=0,
+                    min=0,
+                    max=64,
+                    tooltip="How many principal directions of the clip's motion method follow "
+                    "takes; 0 takes as few as explain nine tenths of it. More bring the clip's "
+                    "look along.",
+                    optional=True,
+                    advanced=True,
+                ),
             ],
             outputs=[
                 io.Conditioning.Output(
@@ -134,24 +146,11 @@ class ClipDriftRotateConditioning(io.ComfyNode):
         lift_seed=0,
         rotate_tokens=True,
         rotate_image=True,
+        directions=0,
     ):
-        strength = sockets.as_strength(strength)
-        frames = _frame_count(rotation, strength, conditioning_frames(conditioning))
-        rotation = rotation.for_frames(frames)
-
-        def moved(x: Tensor, name: str, pivot: Tensor | None = None, mask: Tensor | None = None):
-            return walk(
-                x,
-                rotation,
-                method,
-                strength,
-                preserve_norm=preserve_norm,
-                pivot=pivot,
-                mask=mask,
-                seed=lift_seed,
-                name=name,
-            )
-
+        walk = PromptWalk(
+            rotation, method, sockets.as_strength(strength), preserve_norm, lift_seed, directions
+        ).for_batch(conditioning_frames(conditioning))
         result = []
         for tokens, extra in conditioning:
             mask = None if move_start_token else without_start_tokens(*tokens.shape[1:])
@@ -159,19 +158,19 @@ class ClipDriftRotateConditioning(io.ComfyNode):
                 mask = words.weights
             center, pooled_center = _pivot_of(pivot, tokens)
             if rotate_tokens:
-                tokens = moved(tokens, TOKENS, center, mask)
+                tokens = walk(tokens, center, mask, TOKENS)
             else:
-                tokens = one_a_frame(tokens, frames, TOKENS).clone()
+                tokens = per_frame_batch(tokens, len(walk), TOKENS).clone()
             values = {}
             pooled = extra.get("pooled_output")
             if pooled is not None and rotate_pooled:
-                values["pooled_output"] = moved(pooled[:, None], POOLED, pooled_center)[:, 0]
+                values["pooled_output"] = walk(pooled[:, None], pooled_center, name=POOLED)[:, 0]
             if rotate_image:
-                values |= walked_images(extra, lambda images: moved(images, IMAGE))
+                values |= walked_images(extra, partial(walk, name=IMAGE))
             result += node_helpers.conditioning_set_values([[tokens, extra]], values)
         if rotate_image and any(has_images(extra) for _, extra in result):
             show_on_node(cls, "The image moves through Frames to List or Frame Loop.")
-        return io.NodeOutput(result, frames)
+        return io.NodeOutput(result, len(walk))
 
 
 # What moves, as an error names it.
@@ -180,27 +179,9 @@ POOLED = "the pooled vector (rotate_pooled)"
 IMAGE = "the image embedding (rotate_image)"
 
 
-def _frame_count(rotation: RotationSequence, strength: Strength, batch: int) -> int:
-    """A motion of many frames decides; one pair of vectors serves as many as are asked for."""
-    if len(rotation) > 1:
-        return len(rotation)
-    return max(batch, len(strength) if isinstance(strength, list) else 1)
-
-
 def _pivot_of(pivot, tokens: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """The pivot's tokens, repeated to as many as the prompt's, and its pooled vector."""
-    if pivot is None:
-        return None, None
-    center, extra = pivot[0]
-    repeats, rest = divmod(tokens.shape[1], center.shape[1])
-    if rest or len(center) != 1 or center.shape[2] != tokens.shape[2]:
-        raise DriftError(
-            f"pivot has shape {tuple(center.shape)}, which does not fit a prompt of "
-            f"{tokens.shape[1]} tokens of {tokens.shape[2]} numbers: encode it (an empty text, "
-            "say) with the same CLIP, as a batch of one."
-        )
-    pooled = extra.get("pooled_output")
-    return center.repeat(1, repeats, 1), None if pooled is None else pooled[:, None]
+    center, extra = (None, {}) if pivot is None else pivot[0]
+    return pivot_for(center, extra.get("pooled_output"), tokens)
 
 
 NODES = [ClipDriftRotateConditioning, ClipDriftSelectWords]

@@ -54,9 +54,9 @@ def test_the_version_has_an_entry_in_the_changelog():
 def test_only_what_a_user_needs_is_published():
     names = {path.name for path in published() if path.parent == REPO}
     about = {"README.md", "CHANGELOG.md", "LICENSE"}
-    assert names == about | {"__init__.py", "pyproject.toml", "requirements.txt"}
+    assert names == about | {"__init__.py", "extension.py", "pyproject.toml", "requirements.txt"}
     folders = {path.relative_to(REPO).parts[0] for path in published() if path.parent != REPO}
-    code = {"clip_drift", "nodes"}
+    code = {"clip_drift", "kandinsky22", "nodes"}
     assert folders <= code | {"example_workflows", "locales", "models", "subgraphs", "web"}
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pack.clip_drift.drift import Drift
 from pack.clip_drift.errors import DriftError
-from pack.clip_drift.lift import coordinates, lift, orthonormal_rows
+from pack.clip_drift.lift import coordinates, isometry, orthonormal_rows
 from pack.clip_drift.sequence import RotationSequence
 from pack.tests.paths import normalised, randn, trajectory
 
@@ -161,7 +161,6 @@ def test_a_drift_brings_its_encoder_and_its_frames():
     drift = Drift.from_embeddings(trajectory(18, 5, 8), encoder="ViT-L-14 openai")
     sequence = RotationSequence.from_trajectory(drift)
     assert sequence.encoder == "ViT-L-14 openai"
-    assert sequence.encoder_space == "ViT-L-14 openai (8 dimensions)"
     assert torch.allclose(sequence.points, drift.embeddings.double(), atol=1e-7)
 
 
@@ -248,7 +247,7 @@ def test_lifted_directions_stand_at_right_angles_and_come_in_one_order(seed, cou
 @pytest.mark.parametrize("centered", [False, True])
 def test_a_lifted_clip_has_the_same_geometry(dim, centered):
     sequence = RotationSequence.from_trajectory(trajectory(27, 6, 20), centered=centered)
-    lifted = lift(sequence, dim, seed=3)
+    lifted = isometry(sequence, dim, seed=3)
     assert (lifted.dim, len(lifted), lifted.pairing) == (dim, 6, sequence.pairing)
     assert torch.allclose(
         lifted.points @ lifted.points.mT, sequence.points @ sequence.points.mT, atol=2e-12
@@ -263,4 +262,4 @@ def test_a_lifted_clip_has_the_same_geometry(dim, centered):
 def test_a_motion_of_more_directions_than_the_target_is_refused():
     sequence = RotationSequence.from_trajectory(trajectory(28, 6, 20), centered=False)
     with pytest.raises(DriftError, match=r"6 independent directions, more than the 5 dimensions"):
-        lift(sequence, 5)
+        isometry(sequence, 5)

@@ -1,6 +1,8 @@
 """Walks of embeddings: every formula of the method against dense matrices in float64."""
 
 import math
+import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,13 +12,14 @@ from pack.clip_drift import walks
 from pack.clip_drift.errors import DriftError
 from pack.clip_drift.sequence import RotationSequence
 from pack.clip_drift.strength import per_frame
-from pack.clip_drift.walks import WALKS, walk
+from pack.clip_drift.walks import WALKS, PromptWalk, walk
+from pack.clip_drift.walks.follow import principal_directions
 from pack.tests.paths import normalised, randn, trajectory
 
 SOME = settings(max_examples=12, deadline=None)
 seeds = st.integers(0, 2**31)
 PAIRINGS = ["neighbours", "from_first"]
-METHODS = ["carry", "rotate", "perturb", "translate", "tangent"]
+METHODS = ["carry", "rotate", "perturb", "translate", "tangent", "follow"]
 SAME_SPACE = [m for m in METHODS if m != "carry"]
 every_method = pytest.mark.parametrize("method", METHODS)
 both_pairings = pytest.mark.parametrize("pairing", PAIRINGS)
@@ -96,6 +99,13 @@ def reference(x, base, points, pairing, method, g, centered, preserve_norm):
             turn = gi * theta_of(base[i], e[i])
             t = normalised(t) if theta_of(base[i], e[i]) > 1e-12 else torch.zeros_like(x)
             y = length * (torch.cos(turn) * hat + torch.sin(turn) * t)
+        elif method == "follow":
+            spread = e - e.mean(0)
+            values, vectors = torch.linalg.eigh(spread.mT @ spread)
+            share = values.flip(0).cumsum(0) / values.sum()
+            k = int((share < 0.9).sum()) + 1  # as few as explain nine tenths
+            motion = vectors.flip(1)[:, :k]
+            y = length * normalised(hat + gi * motion @ motion.mT @ (e[i] - hat))
         if preserve_norm:
             y = length * normalised(y)
         result.append(y)
@@ -121,6 +131,64 @@ def test_the_formulas(method, pairing, centered, preserve_norm, seed, frames, di
             x[0, token], base, points, pairing, method, [g] * frames, centered, preserve_norm
         )
         assert torch.allclose(got[:, token], wanted, atol=1e-7, rtol=1e-7)
+
+
+@every_method
+def test_the_formulas_from_the_mean(method):
+    points, x = trajectory(8, 5, 9), randn(3, 1, 1, 9)
+    sequence = RotationSequence.from_trajectory(points, "from_mean")
+    base = normalised(points.mean(0)).expand(5, -1)
+    wanted = reference(x[0, 0], base, points, "pairs", method, [0.6] * 5, False, True)
+    assert torch.allclose(walk(x, sequence, method, 0.6)[:, 0], wanted, atol=1e-9)
+    with pytest.raises(DriftError, match=r"from_mean.*switch centered off"):
+        RotationSequence.from_trajectory(points, "from_mean", centered=True)
+
+
+@pytest.mark.parametrize("directions", [1, 2, 3, 50])
+def test_a_prompt_that_follows_is_where_the_clip_is(directions):
+    points, x = trajectory(9, 6, 12), 3 * randn(4, 1, 2, 12)
+    moved = walk(x, clip(9), "follow", directions=directions, preserve_norm=False)
+    motion = principal_directions(points, directions)
+    assert len(motion) == min(directions, 5)  # 6 frames about their mean span 5
+    assert torch.allclose(motion @ motion.mT, torch.eye(len(motion)).double(), atol=1e-12)
+    still = normalised(x[0]) - normalised(x[0]) @ motion.mT @ motion
+    # Along the motion the clip's own coordinates, the prompt's across it, then back to the sphere.
+    wanted = 3 * normalised(still + (points @ motion.mT @ motion).unsqueeze(1))
+    assert torch.allclose(moved / x.norm(dim=-1, keepdim=True) * 3, wanted, atol=1e-9)
+
+
+@every_method
+@pytest.mark.parametrize("pairing", [*PAIRINGS, "from_mean"])
+def test_each_token_may_have_a_motion_of_its_own(method, pairing):
+    motions = [clip(seed, pairing=pairing) for seed in (1, 2, 3)]
+    own = replace(
+        motions[0],
+        base=torch.stack([m.base for m in motions], 1),
+        points=torch.stack([m.points for m in motions], 1),
+    )
+    for batch in (1, 6):
+        x = randn(5, batch, 3, 12)
+        apart = [walk(x[:, [t]], m, method, 0.7, directions=2) for t, m in enumerate(motions)]
+        together = walk(x, own, method, 0.7, directions=2)
+        assert torch.allclose(together, torch.cat(apart, 1), atol=1e-9)
+    with pytest.raises(DriftError, match="moves 3 tokens but the conditioning has 2"):
+        walk(x[:, :2], own, method)
+
+
+def test_a_walk_with_its_settings_can_be_sent_to_another_process():
+    x = randn(6, 1, 4, 12)
+    given = PromptWalk(clip(), "tangent", lambda places: [2 * p for p in places]).for_batch()
+    sent = pickle.loads(pickle.dumps(given))
+    assert len(sent) == 6
+    assert torch.allclose(sent(x), walk(x, clip(), "tangent", [0.4 * i for i in range(6)]))
+
+
+@pytest.mark.parametrize(
+    ("strength", "batch", "frames"), [(1.0, 1, 1), ([0.1, 0.2], 1, 2), (1, 5, 5)]
+)
+def test_one_pair_serves_as_many_frames_as_are_asked_for(strength, batch, frames):
+    pair = RotationSequence.from_pairs(randn(1, 1, 12), randn(2, 1, 12))
+    assert len(PromptWalk(pair, strength=strength).for_batch(batch)) == frames
 
 
 @every_method
@@ -398,7 +466,7 @@ def test_tokens_in_chunks_walk_as_all_at_once(monkeypatch, method, pairing, chun
     sequence = clip(pairing=pairing)
     whole = walk(x, sequence, method, 0.8, mask=mask, pivot=pivot)
     # 6 frames of 12 numbers: one token, and two tokens, at a time.
-    monkeypatch.setattr(walks, "CHUNK", chunk)
+    monkeypatch.setattr(walks.engine, "CHUNK", chunk)
     parts = walk(x, sequence, method, 0.8, mask=mask, pivot=pivot)
     assert torch.allclose(parts, whole, atol=1e-5)
 
@@ -412,7 +480,7 @@ def test_chunks_bound_what_a_walk_holds(monkeypatch):
         return move(x, sequence, g)
 
     monkeypatch.setitem(WALKS, "carry", walks.Walk(watched, lifts=True))
-    monkeypatch.setattr(walks, "CHUNK", 6 * 12 * 3)
+    monkeypatch.setattr(walks.engine, "CHUNK", 6 * 12 * 3)
     walk(randn(27, 1, 7, 12), clip(), "carry")
     assert seen == [3, 3, 1]
 

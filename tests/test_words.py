@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pack.clip_drift.errors import DriftError
-from pack.clip_drift.words import Token, select_words, without_start_tokens
+from pack.clip_drift.spaces import without_start_tokens
+from pack.clip_drift.words import Token, select_words
 
 START, END = Token("<start>", 1.0, False), Token("<end>", 1.0, False)
 LENGTH = 16

@@ -1,21 +1,20 @@
-"""``carry``: the whole trajectory, moved so that it starts at the prompt.
-
-``x_i = ‖x_0‖·Q exp_{e_0}(g·log_{e_0} e_i)`` with Q the rotation e_0 → x̂_0. At g = 1 the Gram
-matrix of the walk is the video's own.
-"""
+"""`carry`: the whole trajectory, moved so that it starts at the prompt."""
 
 import torch
 from torch import Tensor
 
 from ..rotation import PlaneRotation
-from ..sequence import RotationSequence
+from ..sequence import RotationSequence, by_token
 from ..sphere import angle, orthogonal_part, unit
 
 
 def carry(x: Tensor, sequence: RotationSequence, g: Tensor) -> Tensor:
-    """See :class:`clip_drift.walks.Walk`.
+    """`x_i = ‖x_0‖·Q exp_{e_0}(g·log_{e_0} e_i)`, Q the rotation `e_0 → x̂_0`.
 
-    With a centred sequence, x's part along the mean stays and the rest is carried.
+    At g = 1 the Gram matrix of the walk is the video's own. With a centred sequence, x's part
+    along the mean stays and the rest is carried.
+
+    Reference: ours; rotations of R^N after Rodrigues, 1840.
     """
     base, points = sequence.about_center
     kept: Tensor | int = 0
@@ -23,9 +22,9 @@ def carry(x: Tensor, sequence: RotationSequence, g: Tensor) -> Tensor:
         axis = unit(sequence.center).to(x)
         kept = (x @ axis).unsqueeze(-1) * axis
         x = x - kept
-    leaving = orthogonal_part(base, points).to(x).unsqueeze(1)
-    theta = g * angle(base, points).to(g).unsqueeze(-1)
-    base = base.to(x).unsqueeze(1)
+    leaving = by_token(orthogonal_part(base, points)).to(x)
+    theta = g * by_token(angle(base, points).unsqueeze(-1)).squeeze(-1).to(g)
+    base = by_token(base).to(x)
 
     length = x.norm(dim=-1, keepdim=True)
     start = torch.where(length > 0, x, base)

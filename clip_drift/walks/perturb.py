@@ -1,17 +1,25 @@
-"""``perturb``: the article's formula, ``x + g·R x``, akin to perturbation theory."""
+"""`perturb`: the article's formula, akin to perturbation theory."""
 
 from torch import Tensor
 
 from ..sequence import RotationSequence
-from .compose import compose
+from .compose import compose, turned
 
 
 def perturb(x: Tensor, sequence: RotationSequence, g: Tensor) -> Tensor:
-    """See :class:`clip_drift.walks.Walk`. The length grows by about (1 + g) a step."""
+    """Anchored `x_i = x_0 + g·R_{0→i} x_0`; neighbours `x_{i+1} = x_i + g·R_i x_i`.
+
+    The length grows by about (1 + g) per step.
+
+    Reference: Puzitsky, "How to Bring Kandinsky to Life Using Rotation Matrices for Video
+    Generation (Part 1)".
+    """
     if sequence.pairing == "neighbours":
         planes = sequence.planes
         return compose(
-            x, g, lambda i, rows, share: rows + share.to(rows).unsqueeze(-1) * planes[i].apply(rows)
+            x,
+            g,
+            lambda i, rows, share: rows + share.to(rows).unsqueeze(-1) * turned(planes[i], rows),
         )
     x = x.expand(len(sequence), -1, -1)
     return x + g.to(x).unsqueeze(-1) * sequence.frame_planes.apply(x)

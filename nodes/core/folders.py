@@ -8,7 +8,7 @@ from pathlib import Path
 
 import folder_paths
 
-PACK = Path(__file__).parent.parent
+PACK = Path(__file__).parent.parent.parent
 MODELS = PACK / "models"
 EXAMPLE_CLIP = PACK / "example_workflows" / "clip-drift-round.mp4"
 OPEN_CLIP = "open_clip"

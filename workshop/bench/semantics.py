@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -93,7 +93,7 @@ def walk(method: str, g: float, pairing: str, centered: bool, shuffled: bool = F
         if shuffled:
             generator = torch.Generator().manual_seed(trial.seed)
             order = torch.randperm(len(sequence), generator=generator)
-            sequence = sequence.with_points(sequence.base, sequence.points[order], sequence.center)
+            sequence = replace(sequence, points=sequence.points[order])
         return walks.walk(trial.start[None], sequence, method, g)[:, 0]
 
     return make
