@@ -21,7 +21,7 @@ FLAGGED = re.compile(r"\bsubprocess\b|\beval\(|\bexec\(|\b__import__\b")
 
 
 def published(folder: Path = REPO) -> list[Path]:
-    """Files that git tracks, less what .comfyignore names."""
+    """Files that git tracks, minus what .comfyignore names."""
     command = ["git", "-C", str(folder), "ls-files"]
     tracked = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
     ignored = (folder / ".comfyignore").read_text(encoding="utf-8").split()

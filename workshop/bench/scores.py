@@ -82,7 +82,7 @@ def compared(clip: Path, encoder: Encoder, count: int, crf: int) -> dict[str, Co
 
 
 def table(comparisons: dict[str, Comparison]) -> str:
-    """Markdown, a row a clip; the first row is the clip itself."""
+    """Markdown, one row per clip; the first row is the clip itself."""
     first = next(iter(comparisons.values()))
     rows = [("the clip itself", first.of_reference, "")]
     rows += [(name, found.scores, found.verdict) for name, found in comparisons.items()]

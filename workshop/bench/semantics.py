@@ -250,7 +250,7 @@ def run(
     motions: list[str] | None = None,
     folder: Path | None = None,
 ) -> list[dict]:
-    """Figures of every row; ``clips`` trials a motion. With a folder, pictures of each, too."""
+    """Figures of every row; ``clips`` trials per motion. With a folder, pictures of each, too."""
     trials = make_trials(mini, motions or list(MOTIONS), clips)
     done = []
     for row in chosen:
@@ -279,10 +279,9 @@ def weights_digest(folder: Path) -> str:
 
 
 def main() -> None:
-
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=MODELS)
-    parser.add_argument("--clips", type=int, default=6, help="a motion (default 6)")
+    parser.add_argument("--clips", type=int, default=6, help="per motion (default 6)")
     parser.add_argument("--only", help="rows whose name holds this")
     parser.add_argument("--save", action="store_true", help="semantics.json and the README's table")
     options = parser.parse_args()

@@ -62,7 +62,7 @@ def only(prompt: Prompt, class_type: str) -> str:
 
 
 class LogPrinter:
-    """Repeats what the server logs from now on, with the time passed, less its progress bars."""
+    """Repeats what the server logs from now on, with the time passed, without its progress bars."""
 
     def __init__(self, server: ComfyServer):
         self._server = server

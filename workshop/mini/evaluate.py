@@ -107,7 +107,6 @@ def median(values: Tensor) -> float:
 
 
 def main() -> None:
-
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=MODELS)
     parser.add_argument("--count", type=int, default=512, help="held-out scenes (default 512)")

@@ -83,7 +83,6 @@ def _movq_with_codes(runs: Path) -> nn.Module:
 
 
 def main() -> None:
-
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else MODELS
     done = export(folder)
     if folder == MODELS and state_file("classifier").is_file():

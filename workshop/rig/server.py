@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 from .client import POLL_SECONDS, Client, ServerError, UnreachableError
 from .paths import BASE_DIR, PACK, RUN_DIR, comfyui_path
@@ -76,12 +75,7 @@ class ComfyServer(Client):
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ):
+    def __exit__(self, *_):
         self.stop()
 
     def stop(self):

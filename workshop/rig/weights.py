@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from . import kandinsky_weights
+from .kandinsky_weights import small_movq, small_prior, small_unet
 from .weight_layout import SEED, random_tensors
 from .weights_clip import big_g_layout, vit_l_layout
 from .weights_sd import sd15_layout, unclip_layout
@@ -71,13 +71,6 @@ def _open_clip_tensors() -> dict[str, torch.Tensor]:
 # --- Files ----------------------------------------------------------------------------------------
 
 
-@cache
-def _kandinsky():
-    """The small models of kandinsky_weights.py, which needs the library."""
-
-    return kandinsky_weights
-
-
 class WeightFile(NamedTuple):
     """A file below the models folder, and how to make its content."""
 
@@ -108,20 +101,21 @@ FILES = {
     ),
     "k22_decoder": WeightFile(
         "diffusion_models/random_k22_decoder.safetensors",
-        lambda: _kandinsky().small_unet(embed_dim=EMBEDDING),
+        partial(small_unet, embed_dim=EMBEDDING),
     ),
     "k22_inpaint": WeightFile(
         "diffusion_models/random_k22_inpaint.safetensors",
-        lambda: _kandinsky().small_unet(in_channels=9, embed_dim=EMBEDDING),
+        partial(small_unet, in_channels=9, embed_dim=EMBEDDING),
     ),
-    "k22_movq": WeightFile("vae/random_k22_movq.safetensors", lambda: _kandinsky().small_movq()),
+    "k22_movq": WeightFile("vae/random_k22_movq.safetensors", small_movq),
     "k22_prior": WeightFile(
         "diffusion_models/random_k22_prior.safetensors",
-        lambda: _kandinsky().small_prior(embedding=EMBEDDING),
+        partial(small_prior, embedding=EMBEDDING),
     ),
     "k22_prior_open_clip": WeightFile(
         "diffusion_models/random_k22_prior_open_clip.safetensors",
-        lambda: _kandinsky().small_prior(
+        partial(
+            small_prior,
             embedding=EMBEDDING,
             text_width=OPEN_CLIP_CONFIG["model_cfg"]["text_cfg"]["width"],
             pooled_width=OPEN_CLIP_CONFIG["model_cfg"]["embed_dim"],

@@ -15,9 +15,9 @@ class UnetSizes(NamedTuple):
     """What differs between the UNets."""
 
     widths: tuple[int, ...]
-    """A level each, from the finest to the coarsest."""
+    """One per level, from the finest to the coarsest."""
     repeats: int
-    """Residual blocks a level on the way down; one more on the way up."""
+    """Residual blocks per level on the way down; one more on the way up."""
     deepest_attention: int
     """The last level that looks at the prompt."""
     text_width: int
