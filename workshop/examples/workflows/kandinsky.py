@@ -15,7 +15,6 @@ from .parts import (
     OVER,
     SEED,
     SIZE,
-    Motion,
     Sampling,
     Subject,
     draw_batch,
@@ -110,16 +109,6 @@ def imagined(
         canvas,
         Group(MODELS, GREEN, row(sources, *between, column(Space(0, OVER), encode))),
         sampling,
-    )
-
-
-def walk_embedding(add: Graph, subject: Subject, read: Motion, **settings) -> Node:
-    """Rotate Conditioning on the image embedding."""
-    return add(
-        "ClipDriftRotateConditioning",
-        conditioning=subject.positive,
-        rotation=read.rotation,
-        **settings,
     )
 
 
