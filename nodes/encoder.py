@@ -13,7 +13,6 @@ from ..clip_drift.openclip import (
     load_openclip_tag,
     pretrained_names,
 )
-from ..clip_drift.text import TextStates
 from .core import sockets
 from .core.advice import advice
 from .core.encoders import ManagedOpenClip

@@ -5,6 +5,8 @@ from itertools import pairwise
 import pytest
 import torch
 from diffusers import KandinskyV22PriorPipeline, PriorTransformer
+from pack.clip_drift.errors import DriftError
+from pack.clip_drift.openclip import load_openclip_file
 from pack.tests.test_kandinsky22_prior import official_scheduler
 from pack.tests.test_kandinsky22_text import (
     NARROW,
@@ -63,13 +65,6 @@ def encode(node):
         return positive[0][0], negative[0][0]
 
     return run
-
-
-@pytest.fixture(scope="module")
-def pack_error(pack):
-    from pack.clip_drift.errors import DriftError
-
-    return DriftError
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +252,6 @@ def test_rotate_conditioning_takes_the_result(encode, pack, prior, clip, picture
 @pytest.fixture(scope="module")
 def own(pack, tmp_path_factory):
     """A small OpenCLIP model and a prior over it: texts of width 48, embeddings of width 40."""
-    from pack.clip_drift.openclip import load_openclip_file
     from pack.kandinsky22.nodes.prior_model import load_prior
     from pack.nodes.core.encoders import ManagedOpenClip
 
@@ -330,29 +324,29 @@ def test_it_can_be_cancelled(encode, own, bar):
 # --- bad input ---
 
 
-def test_an_image_of_another_width(encode, own, pictures, pack_error):
-    with pytest.raises(pack_error, match=r"image gives .* width 64, the prior's are of width 40"):
+def test_an_image_of_another_width(encode, own, pictures):
+    with pytest.raises(DriftError, match=r"image gives .* width 64, the prior's are of width 40"):
         encode(*own, "a cat", "", image=pictures)
 
 
-def test_an_encoder_of_another_width(encode, own, vision, pack_error):
-    with pytest.raises(pack_error, match=r"clip_vision gives .* width 64, .* width 40"):
+def test_an_encoder_of_another_width(encode, own, vision):
+    with pytest.raises(DriftError, match=r"clip_vision gives .* width 64, .* width 40"):
         encode(*own, "a cat", "", clip_vision=vision)
 
 
-def test_a_text_encoder_of_another_width(encode, own, prior, clip, pack_error):
+def test_a_text_encoder_of_another_width(encode, own, prior, clip):
     with pytest.raises(
-        pack_error, match=r"clip gives 24 tokens of width 48.*77 tokens of width 64"
+        DriftError, match=r"clip gives 24 tokens of width 48.*77 tokens of width 64"
     ):
         encode(prior, own[1], "a cat", "")
 
 
-def test_an_image_without_an_embedding(encode, own, pictures, pack_error):
+def test_an_image_without_an_embedding(encode, own, pictures):
     from comfy.clip_vision import Output
 
     empty = Output()
     empty["image_embeds"] = None
-    with pytest.raises(pack_error, match="image has no image embedding"):
+    with pytest.raises(DriftError, match="image has no image embedding"):
         encode(*own, "a cat", "", image=empty)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import AutoencoderKL, PriorTransformer, UNet2DConditionModel, VQModel
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pack.clip_drift.errors import DriftError
@@ -48,8 +49,6 @@ def layout(prefix: str = "") -> dict[str, tuple[int, ...]]:
 
 
 def unet(**options) -> dict[str, tuple[int, ...]]:
-    from diffusers import UNet2DConditionModel
-
     with torch.device("meta"):
         return shapes_of(UNet2DConditionModel(**options))
 
@@ -86,22 +85,16 @@ def sdxl() -> dict[str, tuple[int, ...]]:
 
 
 def prior() -> dict[str, tuple[int, ...]]:
-    from diffusers import PriorTransformer
-
     with torch.device("meta"):
         return shapes_of(PriorTransformer(embedding_dim=1280, num_layers=2))
 
 
 def movq() -> dict[str, tuple[int, ...]]:
-    from diffusers import VQModel
-
     with torch.device("meta"):
         return shapes_of(VQModel(block_out_channels=(128,), norm_type="spatial", latent_channels=4))
 
 
 def vae(channels: int) -> dict[str, tuple[int, ...]]:
-    from diffusers import AutoencoderKL
-
     with torch.device("meta"):
         return shapes_of(AutoencoderKL(latent_channels=channels, block_out_channels=(32,)))
 

@@ -9,18 +9,11 @@ import torch
 from pack.clip_drift.errors import DriftError
 from pack.kandinsky22.movq import Movq, movq_config
 from pack.kandinsky22.preview import fit_colours, palette
+from pack.workshop.rig.kandinsky_oracle import reference_movq
 from pack.workshop.rig.kandinsky_weights import randomise, small_movq
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-OFFICIAL = {
-    "channels": (128, 256, 256, 512),
-    "layers": 2,
-    "attends": (False, False, False, True),
-    "latent": 4,
-    "codes": 16384,
-    "groups": 32,
-}
 SIZES = {
     "as the official, narrower": {"channels": (32, 64, 64, 128), "codes": 64},
     "three levels, one layer": {
@@ -31,25 +24,6 @@ SIZES = {
     },
     "one level": {"channels": (32,), "layers": 1, "attends": (True,), "codes": 8, "latent": 3},
 }  # fmt: skip
-
-
-def reference_movq(**sizes):
-    """diffusers' VQModel, of the official sizes but for those given."""
-    from diffusers import VQModel
-
-    size = {**OFFICIAL, **sizes}
-    attends = size["attends"]
-    return VQModel(
-        block_out_channels=size["channels"],
-        down_block_types=tuple(f"{'Attn' * on}DownEncoderBlock2D" for on in attends),
-        up_block_types=tuple(f"{'Attn' * on}UpDecoderBlock2D" for on in reversed(attends)),
-        layers_per_block=size["layers"],
-        latent_channels=size["latent"],
-        vq_embed_dim=size["latent"],
-        num_vq_embeddings=size["codes"],
-        norm_num_groups=size["groups"],
-        norm_type="spatial",
-    ).train(False)
 
 
 def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
@@ -155,8 +129,6 @@ def vae(parts, movq_path):
 
 @pytest.fixture(scope="module")
 def reference(movq_path):
-    from safetensors.torch import load_file
-
     model = reference_movq(channels=(32, 32, 64, 64), layers=1, codes=64)
     model.load_state_dict(load_file(movq_path))
     return model.requires_grad_(False)

@@ -365,13 +365,6 @@ def load(pack):
     return load_prior
 
 
-@pytest.fixture(scope="module")
-def pack_error(pack):
-    from pack.clip_drift.errors import DriftError
-
-    return DriftError
-
-
 def plain(path):
     """The prior of a file in plain torch, float32."""
     weights = {name: tensor.float() for name, tensor in load_file(path).items()}
@@ -416,28 +409,28 @@ def test_weights_can_be_kept_in_less_memory(dtype, small_file, load, monkeypatch
     assert relative(found, wanted) < (0.1 if managed._compute_dtype == stored.dtype else 1e-5)
 
 
-def test_the_json_beside_tells_the_head_width(load, tmp_path, pack_error):
+def test_the_json_beside_tells_the_head_width(load, tmp_path):
     path = tmp_path / "narrow.safetensors"
     small_prior(path, width=48, heads=3, hidden=96, embedding=16, text_width=16, pooled_width=16)
-    with pytest.raises(pack_error, match="width 48 and has no heads of 64"):
+    with pytest.raises(DriftError, match="width 48 and has no heads of 64"):
         load(path)
     path.with_suffix(".json").write_text(json.dumps({"attention_head_dim": 16}))
     assert load(path).patcher.model.transformer_blocks[0].attn1.heads == 3
 
 
-def test_more_tensors_do_no_harm_and_fewer_do(load, small_file, tmp_path, pack_error):
+def test_more_tensors_do_no_harm_and_fewer_do(load, small_file, tmp_path):
     weights = load_file(small_file)
     save_file({**weights, "causal_attention_mask": torch.zeros(1)}, tmp_path / "more.safetensors")
     load(tmp_path / "more.safetensors")
     del weights["transformer_blocks.1.ff.net.2.bias"]
     save_file(weights, tmp_path / "fewer.safetensors")
-    with pytest.raises(pack_error, match=r"prior_name: fewer.*transformer_blocks\.1\.ff\.net\.2"):
+    with pytest.raises(DriftError, match=r"prior_name: fewer.*transformer_blocks\.1\.ff\.net\.2"):
         load(tmp_path / "fewer.safetensors")
 
 
-def test_another_models_file_is_named(load, models_dir, tmp_path, pack_error):
-    with pytest.raises(pack_error, match=r"prior_name: random_sd15.*SD checkpoint.*2\.2 prior"):
+def test_another_models_file_is_named(load, models_dir, tmp_path):
+    with pytest.raises(DriftError, match=r"prior_name: random_sd15.*SD checkpoint.*2\.2 prior"):
         load(models_dir / "checkpoints" / "random_sd15.safetensors")
     torch.save({"a": torch.zeros(1)}, tmp_path / "prior.ckpt")
-    with pytest.raises(pack_error, match=r"prior\.ckpt is a pickle"):
+    with pytest.raises(DriftError, match=r"prior\.ckpt is a pickle"):
         load(tmp_path / "prior.ckpt")

@@ -54,13 +54,6 @@ def pack_text(pack):
     return text_states
 
 
-@pytest.fixture(scope="module")
-def pack_error(pack):
-    from pack.clip_drift.errors import DriftError
-
-    return DriftError
-
-
 def clip_l():
     config = CLIPTextConfig(projection_dim=64, **NARROW)
     return CLIPTextModelWithProjection(config).state_dict()
@@ -160,12 +153,12 @@ def test_a_text_beyond_the_window_is_cut_with_a_warning(reference, pack_text, ca
     assert "longer than the prior's window of 77 tokens" in caplog.text
 
 
-def test_a_clip_without_big_g_says_what_it_has(pack, pack_text, pack_error):
+def test_a_clip_without_big_g_says_what_it_has(pack, pack_text):
     from comfy.sd import load_text_encoder_state_dicts
 
     options = {"model_config": {**NARROW}}
     clip = load_text_encoder_state_dicts([clip_l()], model_options=options)
-    with pytest.raises(pack_error, match=r"clip holds clip_l and no bigG.*SDXL"):
+    with pytest.raises(DriftError, match=r"clip holds clip_l and no bigG.*SDXL"):
         pack_text(clip, "a cat")
 
 

@@ -36,7 +36,7 @@ SIZES = {
     "without the variance": {
         "out_channels": 4, "channels": (32, 64), "layers": 2, "head_dim": 32, "token_dim": 32,
     },
-    "a depth a level": {
+    "one depth per level": {
         "channels": (32, 64, 96), "layers": (1, 2, 3), "head_dim": 16, "token_dim": 32,
     },
 }  # fmt: skip

@@ -8,7 +8,7 @@ import torch
 from pack.clip_drift.drift import Drift
 from pack.clip_drift.files import load_drift
 from pack.workshop.rig import prompts
-from pack.workshop.rig.server import node
+from pack.workshop.rig.client import node
 from safetensors.torch import load
 
 FRAMES = 3
@@ -396,7 +396,7 @@ def test_the_other_noise_walks_reach_a_native_sampler(server, video, method):
 
 
 def test_cancelling_takes_effect_within_a_batch(server, video):
-    """ViT-L needs seconds a frame on a CPU: 48 frames are minutes, a batch of two is seconds."""
+    """ViT-L needs seconds per frame on a CPU: 48 frames are minutes, a batch of two is seconds."""
     graph = prompts.drift(video, sample_fps=0.0, batch_size=2)
     graph["encoder"] = node("CLIPVisionLoader", clip_name="random_vit_l.safetensors")
     graph["shown"] = node("PreviewAny", source=["drift", 2])

@@ -7,13 +7,13 @@ import zipfile
 from pathlib import Path
 
 from pack.workshop.rig.install import comfy
+from pack.workshop.rig.paths import REPO
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     from pip._vendor import tomli as tomllib
 
-REPO = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))
 
 # The registry flags packs that hold these anywhere.
@@ -21,7 +21,7 @@ FLAGGED = re.compile(r"\bsubprocess\b|\beval\(|\bexec\(|\b__import__\b")
 
 
 def published(folder: Path = REPO) -> list[Path]:
-    """Files that git tracks, less what .comfyignore names."""
+    """Files that git tracks, minus what .comfyignore names."""
     command = ["git", "-C", str(folder), "ls-files"]
     tracked = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
     ignored = (folder / ".comfyignore").read_text(encoding="utf-8").split()

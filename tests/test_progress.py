@@ -81,7 +81,7 @@ def test_every_node_that_makes_a_drift_says_what_it_is(server, sample_clip):
     graph["report"] = {"class_type": "ClipDriftReport", "inputs": {"drift": ["shape", 0]}}
     outputs = server.run(graph)["outputs"]
     (read_text,), (shaped_text,) = outputs["drift"]["text"], outputs["shape"]["text"]
-    # Two seconds at 4 frames a second, then the same time in five frames.
+    # Two seconds at 4 frames per second, then the same time in five frames.
     pattern = r"{} frames · 1\.\d s · .*random_small.* · path [\d.]+ rad"
     assert re.fullmatch(pattern.format(8), read_text)
     assert re.fullmatch(pattern.format(5), shaped_text)

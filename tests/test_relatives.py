@@ -360,7 +360,7 @@ def test_unclip_a_blend_of_images_moves_image_by_image(motion, rotate, to_list):
 
 
 def test_unclip_walks_can_be_chained(motion, rotate, to_list):
-    """Half the way twice is the whole way, for rotations of one plane a frame."""
+    """Half the way twice is the whole way, for rotations of one plane per frame."""
     rotation = motion(1280)[1]
     prompt = with_image(unclip_prompt("sdxl"), randn(1, 1280, seed=5))
     once = rotate(prompt, rotation, "rotate", 1.0)
@@ -406,7 +406,7 @@ def test_unclip_a_loop_takes_the_frames_of_the_list(pack, motion, rotate, to_lis
         assert torch.equal(a, b)
 
 
-# --- Kandinsky 5: one prompt and one latent of many frames a clip -------------------------------
+# --- Kandinsky 5: one prompt and one latent of many frames per clip -----------------------------
 
 
 VIDEO = (1, 16, 3, 8, 8)  # 3 latent frames
@@ -490,7 +490,7 @@ def test_kandinsky_5_noise_walks_along_the_latent_frames(pack, models, motion):
     drawn = noise.generate_noise(latent)
     assert drawn.shape == VIDEO
     assert latent["samples"].shape == VIDEO
-    # 16·8·8 numbers a frame: the measured correlation strays by about 1/√1024.
+    # 16·8·8 numbers per frame: the measured correlation strays by about 1/√1024.
     correlation = torch.corrcoef(drawn[0].movedim(1, 0).flatten(1))
     assert (correlation - gram(points)).abs().max() < 5 / 1024**0.5
 
@@ -581,7 +581,7 @@ def test_what_has_an_entry_a_frame_is_cut_with_the_frame(motion, rotate, to_list
 
 @pytest.mark.parametrize("pictures", [1, F])
 def test_a_controlnet_sees_each_frames_picture(models, motion, rotate, to_list, pictures):
-    """Core's ControlNet code: one picture for all, or one a frame, in a batch and in a list."""
+    """Core's ControlNet code: one picture for all, or one per frame, in a batch and in a list."""
     import nodes as core_nodes
 
     model = models.sd15()

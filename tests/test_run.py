@@ -1,21 +1,17 @@
 """run.py: set-up steps that resume, errors that say what to do. Nothing is installed here."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
-from pack.workshop.rig.server import REPO
+from pack import run as script
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """The script as a module that keeps its files in a temporary folder."""
-    spec = importlib.util.spec_from_file_location("run", REPO / "run.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "RUN_DIR", tmp_path)
-    monkeypatch.setattr(module, "SETUP_LOG", tmp_path / "setup.log")
-    return module
+    monkeypatch.setattr(script, "RUN_DIR", tmp_path)
+    monkeypatch.setattr(script, "SETUP_LOG", tmp_path / "setup.log")
+    return script
 
 
 def test_step_runs_once_for_the_same_inputs(run):

@@ -12,8 +12,9 @@ from functools import partial
 import pytest
 import torch
 from pack.workshop.bench import semantics, semantics_table, trials
-from pack.workshop.mini import evaluate, export, exported
+from pack.workshop.mini import evaluate, exported
 from pack.workshop.mini.classifier import Classifier, shipped_classifier
+from pack.workshop.rig.paths import MODELS
 from pack.workshop.world import motions
 from pack.workshop.world import scenes as world
 
@@ -23,7 +24,7 @@ CLIPS = 2
 
 @pytest.fixture(scope="module")
 def mini() -> exported.Mini:
-    return exported.load_mini(export.MODELS)
+    return exported.load_mini(MODELS)
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,6 @@ def test_the_page_holds_the_table_that_was_measured(measured):
 
 
 def test_the_table_is_of_the_shipped_weights_and_has_every_row(measured):
-    assert measured["weights"] == semantics.weights_digest(export.MODELS)
+    assert measured["weights"] == semantics.weights_digest(MODELS)
     names = [(row["name"], row["strength"]) for row in measured["rows"]]
     assert names == [(row.name, row.strength) for row in semantics.rows()]

@@ -12,8 +12,16 @@ import pytest
 import torch
 from pack.clip_drift.video import open_frames
 from pack.tests.paths import normalised
-from pack.workshop.mini import begin, export, exported, pairs, runs, train
-from pack.workshop.mini.clip_model import CONFIG, build_tokenizer
+from pack.workshop.mini import begin, export, exported, pairs, runs, train, unet_model
+from pack.workshop.mini.clip_model import (
+    CONFIG,
+    build_tokenizer,
+    embed_all,
+    text_states,
+    trained_clip,
+    trim,
+)
+from pack.workshop.mini.whitening import whitening_of
 from pack.workshop.world import captions, motions, vocabulary
 from pack.workshop.world import scenes as world
 from torch import nn
@@ -245,8 +253,6 @@ def test_the_files_fit_the_pack_and_its_library_draws_with_them(trained):
 
 
 def test_the_exported_clip_is_the_trained_one(trained):
-    from pack.workshop.mini.clip_model import embed_all, text_states, trained_clip, trim
-
     mini = exported.load_mini(trained / "export")
     clip = trained_clip(trained)
     pictures = world.render(world.draw_scenes(4, SEED))
@@ -264,9 +270,6 @@ def test_the_exported_clip_is_the_trained_one(trained):
 
 
 def test_the_unet_learns_on_white_embeddings_and_is_used_on_plain_ones(trained):
-    from pack.workshop.mini import unet_model
-    from pack.workshop.mini.whitening import whitening_of
-
     embeddings = torch.randn(500, 16) * torch.logspace(-1, 2, 16) + 3
     whitening = whitening_of(embeddings, 0.0)
     white = embeddings @ whitening
@@ -296,8 +299,6 @@ def stream_frames(path: Path, size: int) -> torch.Tensor:
 
 
 def test_a_run_begins_with_exported_weights(trained, tmp_path):
-    from pack.workshop.mini import unet_model
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs, "CHUNK", 256)
         patch.setattr(pairs, "COUNT", 256)

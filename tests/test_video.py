@@ -16,7 +16,7 @@ from av.video.reformatter import Colorspace
 from pack.clip_drift.errors import DriftError
 from pack.clip_drift.video import frames_from_images, open_frames, probe
 from pack.clip_drift.video.decord_reader import suits as suits_decord
-from pack.clip_drift.video.pyav_reader import SquareScaler
+from pack.clip_drift.video.pyav_reader import SquareScaler, _Cursor
 from pack.clip_drift.video.sampling import Sampler
 from pack.tests.video_files import (
     audio_file,
@@ -154,8 +154,6 @@ def test_far_apart_samples_are_not_decoded_through(folder, monkeypatch):
             frames = whole(self.packet)
             decoded += len(frames)
             return frames
-
-    from pack.clip_drift.video.pyav_reader import _Cursor
 
     packets = _Cursor._packets
     monkeypatch.setattr(_Cursor, "_packets", lambda self: map(Counting, packets(self)))

@@ -6,13 +6,14 @@ python -m pack.workshop.bench --json FILE [--only method video render kandinsky]
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import platform
 from pathlib import Path
 
-PARTS = ("method", "video", "render", "kandinsky")
+from . import kandinsky, method, render, video
+
+PARTS = {"method": method, "video": video, "render": render, "kandinsky": kandinsky}
 
 # name → (the limit, whether it is the most or the least)
 TARGETS = {
@@ -42,7 +43,7 @@ def row(name: str, value: float) -> str:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, required=True, help="file for the figures")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some parts only")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="not all")
     parser.add_argument(
         "--full-size", action="store_true", help="Kandinsky 2.2 of 1.25 billion parameters, 14 GB"
     )
@@ -51,8 +52,7 @@ def main():
     results = {}
     for part in options.only:
         settings = {"full_size": options.full_size} if part == "kandinsky" else {}
-        figures = importlib.import_module(f".{part}", __package__).measure(**settings)
-        results |= figures
+        figures = results[part] = PARTS[part].measure(**settings)
         print(f"\n{part}")
         print("\n".join(row(name, value) for name, value in figures.items()), flush=True)
     options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -1,8 +1,9 @@
 """Kandinsky 2.2 in ComfyUI beside diffusers' own models, on the same random weights, in float32.
 
-    python -m pack.workshop.bench.kandinsky FOLDER SIDE JOB [--full-size]
+    python -m pack.workshop.bench.kandinsky [JOB ...] [--full-size] [--cells N] [--folder FOLDER]
 
-measures one side's memory for one job, on the weights that a benchmark has written to FOLDER.
+Each side runs in a process of its own, on a GPU if there is one. At full size it needs 14 GB of
+memory, and 9 GB in FOLDER (a temporary one by default) while it runs.
 """
 
 from __future__ import annotations
@@ -11,21 +12,44 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
 
+import numpy as np
 import torch
+from diffusers import PriorTransformer
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..rig.kandinsky_weights import small_movq
+from ...kandinsky22.movq import Movq, movq_config
+from ...kandinsky22.prior import Prior, prior_config
+from ...kandinsky22.unet import Unet, unet_config
+from ..rig import kandinsky_oracle, kandinsky_sampling
+from ..rig.in_process import import_pack
+from ..rig.kandinsky_weights import randomise, small_movq
 
-JOBS = ("unet", "encode", "decode", "prior")
-SIDES = ("ours", "diffusers")
+OURS, DIFFUSERS = "ours", "diffusers"
+PART_OF = {
+    "unet": "unet",
+    "encode": "movq",
+    "decode": "movq",
+    "prior": "prior",
+    "ddim": "unet",
+    "ddpm": "unet",
+    "frames": "unet",
+    "frames_single": "unet",
+}
+JOBS = tuple(PART_OF)[:-1]
+RUNS = {"ddim": 10, "ddpm": 25}
+"""Whole sampling runs and their steps, with guidance and the official clip."""
 FRAMES = 16
 TIMESTEP = 500
 SAME = 1e-4  # of the largest number; the tests are stricter
@@ -33,278 +57,145 @@ SAME = 1e-4  # of the largest number; the tests are stricter
 # The real architectures; the middle size has half the widths, and half the prior's layers.
 UNET = {False: {"channels": (192, 384, 576, 768), "token_dim": 384}, True: {}}
 PRIOR = {False: {"num_attention_heads": 16, "num_layers": 10}, True: {}}
-CELLS = {False: 16, True: 32}
-"""Side of the latent that the MoVQ takes and gives, as it is timed: pictures of 128 and 256 pixels.
+CELLS, SMALL_CELLS, TINY = 32, 16, 8
+"""Side of the latent, of 8 pixels each. The MoVQ is timed at the small one in the middle size.
 Memory is always measured at the larger one, beside which what else a process takes is small."""
-UNET_CELLS = 32
-TINY = 8
-ATTEND = (False, False, False, True)
+# Large blocks go back to the system at once, so that the peak is the one of living tensors.
+GIVING_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
 
-Job = Callable[[dict[str, Tensor]], Tensor]
+Given = dict[str, Tensor]
+Run = Callable[[Given], Tensor]
 
 
-def measure(full_size: bool = False, rounds: int = 5) -> dict[str, float]:
-    """Seconds and ratios of ours, as ComfyUI runs it, over diffusers'; on a GPU if there is one.
+class Task(NamedTuple):
+    """What a process is asked for."""
+
+    side: str
+    job: str
+    folder: str
+    full_size: bool
+
+
+def measure(
+    full_size: bool = False,
+    rounds: int = 5,
+    jobs: tuple[str, ...] = JOBS,
+    cells: int | None = None,
+    folder: Path | None = None,
+) -> dict[str, float]:
+    """Ours, as ComfyUI runs it, and diffusers': differences, seconds, memory and their ratios.
 
     Args:
-        full_size: the published sizes (14 GB of memory) instead of the middle ones.
+        full_size: the published sizes instead of the middle ones.
+        jobs: ``unet``, one step with guidance; ``encode`` and ``decode``, one picture with the
+            MoVQ; ``prior``, one of its steps with guidance; ``ddim`` and ``ddpm``, whole sampling
+            runs at 64 pixels; ``frames``, 16 frames through our UNet as one batch and one by one.
+        cells: side of the latent instead of the usual ones.
 
     Returns:
-        For every job ``<job>_s``, ``<job>_diffusers_s``: medians of the seconds, taken in turns;
-        ``<job>_time``: median of the turns' ratios; ``<job>_memory``: the peak above the loaded
-        weights, over diffusers', each in a process of its own (with a GPU: on the GPU).
-        The jobs: ``unet``, one step with guidance; ``encode`` and ``decode``, one picture with the
-        MoVQ; ``prior``, one of its steps with guidance.
-        ``frames_s``, ``frames_single_s``: 16 frames through our UNet as one batch and one by one;
-        ``frames_time``: the batch's over theirs; ``frames_mb``, ``frames_single_mb``: memory above
-        the weights, beyond what a first frame of that size has taken.
+        For every job ``<job>_s``, ``<job>_diffusers_s``: medians of the seconds, taken in turns,
+        and ``_cpu_s`` of the processor's; ``<job>_time``: median of the turns' ratios;
+        ``<job>_mb``, ``<job>_diffusers_mb``: the peak of memory above the loaded weights (with a
+        GPU: on the GPU), ``<job>_memory`` their ratio, ``_peak_mb``: with the weights and all;
+        ``<job>_difference``: the largest, of the largest number. Of ``frames``, what the others
+        have of diffusers is of one by one, ``frames_single``, and memory is what is taken beyond
+        a first frame. ``<part>_parameters``: how many weights unet, movq and prior have.
+
+    Raises:
+        RuntimeError: the results of a job differ, so that its other figures would say nothing.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        _write(Path(folder), full_size)
-        figures = {}
-        for job in JOBS:
-            figures |= _times(Path(folder), job, full_size, rounds)
-            ours, theirs = (_memory(folder, side, job, full_size) for side in SIDES)
-            figures[f"{job}_memory"] = ours / theirs
-        figures |= _frames(Path(folder), full_size)
-        for name, job in (("frames_mb", "frames_batch"), ("frames_single_mb", "frames_single")):
-            figures[name] = _memory(folder, "ours", job, full_size) / 2**20
-        return figures
+    figures = {}
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        for part in dict.fromkeys(PART_OF[job] for job in jobs):
+            figures[f"{part}_parameters"] = _write(Path(place), part, full_size)
+        for job in jobs:
+            ours = Task(OURS, job, place, full_size)
+            other = ours._replace(side=DIFFUSERS)
+            names = (job, f"{job}_diffusers")
+            if job == "frames":
+                names, other = (job, "frames_single"), ours._replace(job="frames_single")
+            small = SMALL_CELLS if PART_OF[job] == "movq" and not full_size else CELLS
+            turns = 1 if job in RUNS else rounds
+            found = _side_by_side(job, names, (ours, other), cells or small, turns)
+            if job not in RUNS:
+                found |= _memory(job, names, (ours, other), cells or CELLS)
+            figures |= found
+    return figures
 
 
-# --- Both models ----------------------------------------------------------------------------------
+def _side_by_side(
+    job: str, names: tuple[str, str], tasks: tuple[Task, Task], cells: int, rounds: int
+) -> dict[str, float]:
+    """Both in turns; each round starts with the other one."""
+    with _process() as first, _process() as second:
+        sides = list(zip((first, second), tasks, strict=True))
+        found, expected = (pool.submit(_result, task, cells).result() for pool, task in sides)
+        difference = float(np.abs(found - expected).max() / np.abs(expected).max())
+        if not difference < SAME:
+            raise RuntimeError(f"{job}: results differ by {difference:.1e} of the largest number")
+        turns = []
+        for turn in range(rounds):
+            seconds = {}
+            for pool, task in sides if turn % 2 else reversed(sides):
+                seconds[task] = pool.submit(_seconds, task, cells).result()
+            turns.append([seconds[task] for task in tasks])
+    figures = {f"{job}_difference": difference}
+    for name, of_side in zip(names, zip(*turns, strict=True), strict=True):
+        wall, busy = zip(*of_side, strict=True)
+        figures |= {f"{name}_s": statistics.median(wall), f"{name}_cpu_s": statistics.median(busy)}
+    return figures | {f"{job}_time": statistics.median(a[0] / b[0] for a, b in turns)}
 
 
-def _reference(part: str, full_size: bool) -> torch.nn.Module:
-    """diffusers' model."""
-    if part == "unet":
-        from ..rig.kandinsky_oracle import reference_unet
-
-        return reference_unet(**UNET[full_size])
-    if part == "prior":
-        from diffusers import PriorTransformer
-
-        return PriorTransformer(embedding_dim=1280, **PRIOR[full_size]).train(False)
-    from diffusers import VQModel
-
-    return VQModel(
-        block_out_channels=(128, 256, 256, 512),
-        down_block_types=tuple(f"{'Attn' * on}DownEncoderBlock2D" for on in ATTEND),
-        up_block_types=tuple(f"{'Attn' * on}UpDecoderBlock2D" for on in reversed(ATTEND)),
-        layers_per_block=2,
-        latent_channels=4,
-        vq_embed_dim=4,
-        num_vq_embeddings=16384,
-        norm_type="spatial",
-    ).train(False)
+def _memory(
+    job: str, names: tuple[str, str], tasks: tuple[Task, Task], cells: int
+) -> dict[str, float]:
+    """Megabytes that each takes, in a process that has done nothing else."""
+    figures, above = {}, []
+    for name, task in zip(names, tasks, strict=True):
+        with _process(**GIVING_BACK) as pool:
+            taken, peak = pool.submit(_bytes, task, cells).result()
+        above.append(taken)
+        figures |= {f"{name}_mb": taken / 2**20, f"{name}_peak_mb": peak / 2**20}
+    return figures | {f"{job}_memory": above[0] / above[1]}
 
 
-def _write(folder: Path, full_size: bool) -> None:
-    torch.manual_seed(0)
-    for part in ("unet", "movq", "prior"):
-        weights = _reference(part, full_size).state_dict()
-        save_file({name: x.contiguous() for name, x in weights.items()}, _file(folder, part))
+@contextmanager
+def _process(**environment: str) -> Iterator[ProcessPoolExecutor]:
+    """A fresh process for what is submitted to it."""
+    with (
+        patch.dict(os.environ, environment),
+        ProcessPoolExecutor(1, get_context("spawn")) as pool,
+    ):
+        yield pool
 
 
-def _file(folder: Path, part: str) -> Path:
-    return folder / f"{part}.safetensors"
+# --- In a side's process --------------------------------------------------------------------------
 
 
-def _part(job: str) -> str:
-    return {"encode": "movq", "decode": "movq", "prior": "prior"}.get(job, "unet")
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _diffusers(folder: Path, job: str, full_size: bool) -> Job:
-    part = _part(job)
-    # diffusers' prior holds a mask that no file has, so it is made whole.
-    with torch.device("cpu" if part == "prior" else "meta"):
-        model = _reference(part, full_size)
-    model.load_state_dict(load_file(_file(folder, part)), assign=True)
-    model.to(_device())
-    if job == "unet":
-
-        def unet(x: Tensor, embedding: Tensor) -> Tensor:
-            given = {"image_embeds": embedding}
-            return model(x, TIMESTEP, None, added_cond_kwargs=given).sample[:, :4]
-
-        return lambda given: unet(**given)
-    if job == "prior":
-
-        def prior(x: Tensor, states: Tensor, pooled: Tensor, mask: Tensor) -> Tensor:
-            return model(x, TIMESTEP, pooled, states, mask).predicted_image_embedding
-
-        return lambda given: prior(**given)
-    if job == "encode":
-        return lambda given: model.encode(given["pixels"].movedim(-1, 1) * 2 - 1).latents
-    return lambda given: _pixels(model.decode(given["latent"], force_not_quantize=True).sample)
-
-
-def _pixels(x: Tensor) -> Tensor:
-    """(B, h, w, 3) in 0..1 from (B, 3, h, w) in -1..1."""
-    return (x / 2 + 0.5).clamp(0, 1).movedim(1, -1)
-
-
-def _ours(folder: Path, job: str, full_size: bool) -> Job:
-    from ..rig.in_process import import_pack
-
-    nodes = import_pack().kandinsky22.nodes
-    import comfy.model_management as management
-
-    def module(name: str):
-        return getattr(nodes, name)
-
-    if job == "prior":
-        held = module("prior_model").load_prior(_file(folder, "prior"))
-        management.load_models_gpu([held.patcher])
-
-        def prior(x: Tensor, states: Tensor, pooled: Tensor, mask: Tensor) -> Tensor:
-            steps = torch.full((len(x),), TIMESTEP, device=x.device)
-            return held.patcher.model(x, steps, states, pooled, mask)
-
-        return lambda given: prior(**given)
-    if job in ("encode", "decode"):
-        vae = module("vae").load_movq(_file(folder, "movq"))
-        if job == "encode":
-            return lambda given: vae.encode(given["pixels"])
-        return lambda given: vae.decode(given["latent"])
-
-    small_movq(_file(folder, f"small_{os.getpid()}"))
-    vae = module("vae").load_movq(_file(folder, f"small_{os.getpid()}"))
-    options = {"dtype": torch.float32}
-    patcher = module("model").load_decoder(_file(folder, "unet"), vae, options)
-    management.load_models_gpu([patcher])
-    model = patcher.model
-    sigma = model.model_sampling.sigmas[TIMESTEP].to(_device())
-
-    def unet(x: Tensor, embedding: Tensor) -> Tensor:
-        # diffusers' x in ComfyUI's scale, and back from the picture to the noise.
-        x = x * (1 + sigma**2).sqrt()
-        denoised = model.apply_model(x, sigma.expand(len(x)), c_crossattn=embedding[:, None])
-        return (x - denoised) / sigma
-
-    if job == "frames_single":
-        return lambda given: torch.cat(
-            [unet(x[None], e[None]) for x, e in zip(*given.values(), strict=True)]
-        )
-    return lambda given: unet(**given)
-
-
-LOADERS = {"ours": _ours, "diffusers": _diffusers}
-
-
-def _inputs(job: str, cells: int = CELLS[True], tiny: bool = False) -> dict[str, Tensor]:
-    """A job's inputs; tiny ones have everything loaded that stays. `cells` are the MoVQ's."""
-    generator = torch.Generator().manual_seed(1)
-
-    def randn(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator).to(_device())
-
-    cells = TINY if tiny else cells
-    if job == "encode":
-        return {"pixels": randn(1, 8 * cells, 8 * cells, 3).sigmoid()}
-    if job == "decode":
-        return {"latent": randn(1, 4, cells, cells)}
-    if job == "prior":
-        mask = torch.arange(77, device=_device())[None] < torch.tensor([[9], [3]], device=_device())
-        texts = {"states": randn(2, 77, 1280), "pooled": randn(2, 1280), "mask": mask}
-        return {"x": randn(2, 1280)} | texts
-    if job == "unet":
-        return {"x": randn(2, 4, *[TINY if tiny else UNET_CELLS] * 2), "embedding": randn(2, 1280)}
-    frames = 1 if tiny else FRAMES
-    return {"x": randn(frames, 4, TINY, TINY), "embedding": randn(frames, 1280)}
-
-
-# --- Seconds --------------------------------------------------------------------------------------
-
-
-def _times(folder: Path, job: str, full_size: bool, rounds: int) -> dict[str, float]:
-    given = _inputs(job, CELLS[full_size])
-    runs = [LOADERS[side](folder, job, full_size) for side in SIDES]
-    ours, theirs = (_result(run, given) for run in runs)
-    _require_same(job, ours, theirs)
-    turns = _in_turns([lambda run=run: _result(run, given) for run in runs], rounds)
-    return {
-        f"{job}_s": statistics.median(times[0] for times in turns),
-        f"{job}_diffusers_s": statistics.median(times[1] for times in turns),
-        f"{job}_time": statistics.median(ours / theirs for ours, theirs in turns),
-    }
-
-
-def _frames(folder: Path, full_size: bool, rounds: int = 3) -> dict[str, float]:
-    jobs = ("frames_batch", "frames_single")
-    given = _inputs(jobs[0])
-    run = _ours(folder, jobs[0], full_size)
-
-    def batch() -> Tensor:
-        return _result(run, given)
-
-    def single() -> Tensor:
-        parts = [{name: x[i : i + 1] for name, x in given.items()} for i in range(FRAMES)]
-        return torch.cat([_result(run, part) for part in parts])
-
-    _require_same("frames", batch(), single())
-    turns = _in_turns([batch, single], rounds)
-    return {
-        "frames_s": statistics.median(times[0] for times in turns),
-        "frames_single_s": statistics.median(times[1] for times in turns),
-        "frames_time": statistics.median(together / alone for together, alone in turns),
-    }
+@cache
+def _loaded(task: Task) -> Run:
+    return (_ours if task.side == OURS else _diffusers)(task)
 
 
 @torch.inference_mode()
-def _result(run: Job, given: dict[str, Tensor]) -> Tensor:
-    return run(given).cpu()  # waits for the GPU, too
+def _result(task: Task, cells: int, tiny: bool = False) -> np.ndarray:
+    given = _inputs(task.job, cells, tiny)
+    return _loaded(task)(given).float().cpu().numpy()  # waits for the GPU, too
 
 
-def _require_same(job: str, ours: Tensor, theirs: Tensor) -> None:
-    """Times and memory of something else would say nothing."""
-    difference = float((ours - theirs).abs().max() / theirs.abs().max())
-    if not difference < SAME:
-        raise RuntimeError(f"{job}: the results differ by {difference:.1e} of the largest number")
+def _seconds(task: Task, cells: int) -> tuple[float, float]:
+    """Of the clock and of the processor."""
+    begun, busy = time.perf_counter(), time.process_time()
+    _result(task, cells)
+    return time.perf_counter() - begun, time.process_time() - busy
 
 
-def _in_turns(runs: list[Callable[[], object]], rounds: int) -> list[list[float]]:
-    """Seconds of every run, of every round; each round starts with another one."""
-    turns = []
-    for turn in range(rounds):
-        seconds = {}
-        for index in range(len(runs)) if turn % 2 else reversed(range(len(runs))):
-            begun = time.perf_counter()
-            runs[index]()
-            seconds[index] = time.perf_counter() - begun
-        turns.append([seconds[index] for index in range(len(runs))])
-    return turns
-
-
-# --- Memory ---------------------------------------------------------------------------------------
-
-
-def _memory(folder: str | Path, side: str, job: str, full_size: bool) -> int:
-    """Bytes that a job takes above the loaded weights, measured in a fresh process."""
-    command = [sys.executable, "-m", __spec__.name, str(folder), side, job]
-    # Large blocks go back to the system at once, so that the peak is the one of living tensors.
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
-    done = subprocess.run(
-        command + ["--full-size"] * full_size,
-        env=environment,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])["bytes"]
-
-
-def _measured(folder: Path, side: str, job: str, full_size: bool) -> int:
-    run = LOADERS[side](folder, job, full_size)
-    _result(run, _inputs(job, tiny=True))
-    given = _inputs(job)
+def _bytes(task: Task, cells: int) -> tuple[int, int]:
+    """The peak above the loaded weights, and the peak."""
+    _result(task, cells, tiny=True)  # loads everything that stays
     before = _peak(anew=True)
-    _result(run, given)
-    return _peak() - before
+    _result(task, cells)
+    return _peak() - before, _peak()
 
 
 def _peak(anew: bool = False) -> int:
@@ -324,14 +215,151 @@ def _peak(anew: bool = False) -> int:
     return int(lines["VmHWM"].split()[0]) * 1024
 
 
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _inputs(job: str, cells: int, tiny: bool) -> Given:
+    generator = torch.Generator().manual_seed(1)
+
+    def randn(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(_device())
+
+    cells = TINY if tiny else cells
+    if job == "encode":
+        return {"pixels": randn(1, 8 * cells, 8 * cells, 3).sigmoid()}
+    if job == "decode":
+        return {"latent": randn(1, 4, cells, cells)}
+    if job == "prior":
+        mask = torch.arange(77, device=_device())[None] < torch.tensor([[9], [3]], device=_device())
+        texts = {"states": randn(2, 77, 1280), "pooled": randn(2, 1280), "mask": mask}
+        return {"x": randn(2, 1280)} | texts
+    if job in RUNS:
+        return {"x": randn(1, 4, TINY, TINY), "embedding": randn(2, 1, 1280)}
+    if job == "unet":
+        return {"x": randn(2, 4, cells, cells), "embedding": randn(2, 1280)}
+    frames = 1 if tiny else FRAMES
+    return {"x": randn(frames, 4, TINY, TINY), "embedding": randn(frames, 1280)}
+
+
+# --- Both models ----------------------------------------------------------------------------------
+
+
+def _reference(part: str, full_size: bool) -> nn.Module:
+    """diffusers' model."""
+    if part == "unet":
+        return kandinsky_oracle.reference_unet(**UNET[full_size])
+    if part == "prior":
+        return PriorTransformer(embedding_dim=1280, **PRIOR[full_size]).train(False)
+    return kandinsky_oracle.reference_movq()
+
+
+def _write(folder: Path, part: str, full_size: bool) -> int:
+    """Random weights in diffusers' names; returns how many."""
+    with torch.device("meta"):
+        weights = _reference(part, full_size).state_dict()
+    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+    module, config_of = {
+        "unet": (Unet, unet_config),
+        "movq": (Movq, movq_config),
+        "prior": (Prior, prior_config),
+    }[part]
+    model = randomise(module(**config_of(shapes, {}), device="meta").to_empty(device="cpu"))
+    save_file(model.state_dict(), folder / f"{part}.safetensors")
+    if part == "unet":
+        small_movq(folder / "small_movq.safetensors")
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _diffusers(task: Task) -> Run:
+    part = PART_OF[task.job]
+    # diffusers' prior holds a mask that no file has, so it is made whole.
+    with torch.device("cpu" if part == "prior" else "meta"):
+        model = _reference(part, task.full_size)
+    model.load_state_dict(load_file(Path(task.folder, f"{part}.safetensors")), assign=True)
+    model.to(_device())
+
+    def prior(x: Tensor, states: Tensor, pooled: Tensor, mask: Tensor) -> Tensor:
+        return model(x, TIMESTEP, pooled, states, mask).predicted_image_embedding
+
+    def sampled(x: Tensor, embedding: Tensor) -> Tensor:
+        run, steps = getattr(kandinsky_oracle, f"run_{task.job}"), RUNS[task.job]
+        how = {"clip": True} if task.job == "ddim" else {"generator": _seeded()}
+        return run(model, x, kandinsky_oracle.Given(*embedding), steps, **how)
+
+    runs = {
+        "encode": lambda pixels: model.encode(pixels.movedim(-1, 1) * 2 - 1).latents,
+        "decode": lambda latent: model.decode(latent, force_not_quantize=True).sample,
+        "prior": prior,
+        "unet": partial(kandinsky_oracle.reference_noise, model, timestep=TIMESTEP),
+    }
+    return lambda given: runs.get(task.job, sampled)(**given)
+
+
+def _ours(task: Task) -> Run:
+    nodes = import_pack().kandinsky22.nodes
+    import comfy.model_management as management
+
+    part = PART_OF[task.job]
+    file = Path(task.folder, f"{part}.safetensors")
+    if part == "movq":
+        vae = nodes.vae.load_movq(file)
+        vae.process_output = lambda x: x  # or what lies beyond 0..1 would not be compared
+        if task.job == "encode":
+            return lambda given: vae.encode(given["pixels"])
+        return lambda given: vae.decode(given["latent"]).movedim(-1, 1)
+    if part == "prior":
+        prior = nodes.prior_model.load_prior(file).patcher
+        management.load_models_gpu([prior])
+
+        def step(x: Tensor, states: Tensor, pooled: Tensor, mask: Tensor) -> Tensor:
+            steps = torch.full((len(x),), TIMESTEP, device=x.device)
+            return prior.model(x, steps, states, pooled, mask)
+
+        return lambda given: step(**given)
+
+    small = nodes.vae.load_movq(Path(task.folder, "small_movq.safetensors"))
+    patcher = nodes.model.load_decoder(file, small, {"dtype": torch.float32})
+    if task.job in RUNS:
+        nodes.model.clip_predictions(patcher)
+        run, steps = getattr(kandinsky_sampling, f"run_{task.job}"), RUNS[task.job]
+        more = (_seeded,) if task.job == "ddpm" else ()
+
+        def sampled(x: Tensor, embedding: Tensor) -> Tensor:
+            given = kandinsky_oracle.Given(*embedding.cpu())
+            return run(patcher, x.cpu(), given, steps, *(each() for each in more))
+
+        return lambda given: sampled(**given)
+    management.load_models_gpu([patcher])
+    model = patcher.model
+    sigma = model.model_sampling.sigmas[TIMESTEP].to(_device())
+
+    def unet(x: Tensor, embedding: Tensor) -> Tensor:
+        # diffusers' x in ComfyUI's scale, and back from the picture to the noise.
+        x = x * (1 + sigma**2).sqrt()
+        denoised = model.apply_model(x, sigma.expand(len(x)), c_crossattn=embedding[:, None])
+        return (x - denoised) / sigma
+
+    if task.job == "frames_single":
+        return lambda given: torch.cat(
+            [unet(x[None], e[None]) for x, e in zip(*given.values(), strict=True)]
+        )
+    return lambda given: unet(**given)
+
+
+def _seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(6)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("side", choices=SIDES)
-    parser.add_argument("job", choices=(*JOBS, "frames_batch", "frames_single"))
-    parser.add_argument("--full-size", action="store_true")
-    options = parser.parse_args()
-    print(json.dumps({"bytes": _measured(**vars(options))}))
+    parser.add_argument("jobs", nargs="*", metavar="JOB", choices=[[], *JOBS], help=", ".join(JOBS))
+    parser.add_argument("--full-size", action="store_true", help="1.25 billion parameters")
+    parser.add_argument("--cells", type=int, help="side of the latent; 32 is 256 pixels")
+    parser.add_argument("--folder", type=Path, help="where the weights are while it runs")
+    options = vars(parser.parse_args())
+    figures = measure(jobs=tuple(options.pop("jobs")) or JOBS, **options)
+    print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ..rig.server import REPO
+from ..rig.paths import REPO
 
 PAGE = REPO / "README.md"
 

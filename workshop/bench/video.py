@@ -15,10 +15,15 @@ from functools import partial
 from importlib import util
 from pathlib import Path
 
+import av
+import numpy as np
+import torch
+
 from ...clip_drift.encode import drift_from_video
 from ...clip_drift.openclip import OpenClipEncoder
 from ...clip_drift.openclip.library import quiet
 from ...clip_drift.video import open_frames
+from ..rig.clips import write_clip
 
 _ROUNDS = 2
 _FRAMES = 300
@@ -38,7 +43,7 @@ def measure(rounds: int = _ROUNDS) -> dict[str, float]:
         ``memory_long_over_short``: peak memory of reading and embedding a clip ten times as long,
         as a ratio; the target is at most 1.05.
         ``decoder_fps``: PyAV decoding without resizing, the floor.
-        ``pyav_fps``, ``decord_fps``: frames a second, resized to 224 (decord only if installed).
+        ``pyav_fps``, ``decord_fps``: frames per second, resized to 224 (decord only if installed).
     """
     with tempfile.TemporaryDirectory() as folder:
         clip = _make_clip(Path(folder) / "clip.mp4")
@@ -49,8 +54,7 @@ def measure(rounds: int = _ROUNDS) -> dict[str, float]:
 
 
 def _speed(clip: Path, rounds: int) -> dict[str, float]:
-    import open_clip
-    import torch
+    import open_clip  # heavy: not in the children, whose memory is measured
 
     torch.manual_seed(0)
     with quiet():
@@ -109,8 +113,6 @@ def _overlap(clip: Path, rounds: int) -> dict[str, float]:
 
 
 def _backends(clip: Path, rounds: int) -> dict[str, float]:
-    import av
-
     def decoder_alone():
         with av.open(clip) as container:
             stream = container.streams.video[0]
@@ -146,27 +148,15 @@ def _seconds(job: Callable[[], object]) -> float:
 
 def _make_clip(path: Path) -> Path:
     """A textured picture that pans, as hard to decode as a handheld shot."""
-    import av
-    import numpy as np
-
     height, width = 720, 1280
     coarse = np.random.default_rng(0).integers(0, 256, (160, 240, 3), dtype=np.uint8)
     wide = coarse.repeat(8, axis=0).repeat(8, axis=1)
-    with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=30, options={"preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.gop_size = 60
-        for i in range(_FRAMES):
-            view = np.ascontiguousarray(wide[i : i + height, 2 * i : 2 * i + width])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(view, format="rgb24")))
-        container.mux(stream.encode(None))
-    return path
+    views = (wide[i : i + height, 2 * i : 2 * i + width].copy() for i in range(_FRAMES))
+    return write_clip(path, views, 30, options={"preset": "veryfast", "g": "60"})
 
 
 def _repeat(source: Path, target: Path, times: int) -> Path:
     """The same packets over and over."""
-    import av
-
     with av.open(source) as reader, av.open(target, "w") as writer:
         stream = reader.streams.video[0]
         length = stream.duration
@@ -190,15 +180,9 @@ def _peak_memory(clip: Path) -> int:
 
 def _print_peak_memory(clip: str) -> None:
     """In the child: an encoder that costs no time, so that reading is at its fastest."""
-    import resource
+    import resource  # which Windows lacks
 
-    class Small:
-        name, size = "small", 224
-
-        def encode(self, pixels):
-            return pixels[:, ::28, ::28].flatten(1) + 1.0
-
-    drift_from_video(clip, Small())
+    drift_from_video(clip, _Elsewhere(0.0))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 

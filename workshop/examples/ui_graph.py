@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ..rig.ui_to_api import DYNAMIC_COMBO, UPLOAD_VALUE, Info, Input, inputs_of
 
-WIDTH, WIDE, NOTE_WIDTH = 290, 330, 400
+WIDTH, WIDE, NOTE_SIZE = 290, 330, (400, 1000)
 GAP, TITLE, GROUP_TITLE, PADDING = 30, 30, 50, 20
 SLOT, WIDGET_ROW, TEXT_ROW, WIDGET_MARGIN, NODE_MARGIN = 20, 24, 54, 8, 6
 FOOTER = 36
@@ -114,14 +114,14 @@ class Note(Node):
 
     title = "Start here"
 
-    def __init__(self, number: int, text: str, height: int):
+    def __init__(self, number: int, text: str):
         super().__init__(number, "MarkdownNote", {"input": {}, "output": [], "output_name": []}, {})
-        self.text, self.height = text, height
+        self.text = text
 
     @property
     def size(self) -> tuple[int, int]:
         """Nothing is computed: a note scrolls."""
-        return NOTE_WIDTH, self.height
+        return NOTE_SIZE
 
     @property
     def is_ours(self) -> bool:
@@ -221,9 +221,9 @@ class Graph:
         node.title = title
         return node
 
-    def note(self, text: str, height: int) -> Note:
+    def note(self, text: str) -> Note:
         """Add a note in Markdown."""
-        note = Note(len(self._nodes) + 1, text.strip() + "\n", height)
+        note = Note(len(self._nodes) + 1, text.strip() + "\n")
         self._nodes.append(note)
         return note
 

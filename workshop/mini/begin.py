@@ -47,7 +47,6 @@ def begin(part: str, folder: Path, runs: Path = RUNS) -> Path:
 
 
 def main() -> None:
-
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="of exported files, as the pack's models")
     parser.add_argument("parts", nargs="*", metavar="PART", choices=[[], *BUILDERS])

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from ..rig.paths import MODELS, REPO
 from ..world.scenes import COLOURS, GROUNDS, HELD_OUT, SHAPES, SIZE
-from .export import FILES, MODELS
+from .export import FILES
 from .pairs import COUNT
-from .runs import REPO, RUNS
+from .runs import RUNS
 
 TITLES = {
     "clip": "CLIP (open_clip's ModifiedResNet and text transformer)",
@@ -50,13 +51,11 @@ The commands of the whole training give weights of the same kind, not the same n
 
 # Everything that weights depend on, beside the libraries.
 MADE_BY = (
-    *(
-        f"workshop/{name}.py"
-        for name in ("world", "captions", "vocabulary", "pairs", "runs", "whitening")
-    ),
-    ":(glob)training/train*.py",
-    ":(glob)training/*_model.py",
-    "kandinsky22",
+    *(f"workshop/world/{name}.py" for name in ("scenes", "captions", "vocabulary")),
+    *(f"workshop/mini/{name}.py" for name in ("pairs", "runs", "whitening")),
+    ":(glob)workshop/mini/train*.py",
+    ":(glob)workshop/mini/*_model.py",
+    ":(glob)kandinsky22/*.py",
 )
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-REPO = Path(__file__).resolve().parents[2]
-RUNS = REPO / ".run" / "mini"
+from ..rig.paths import RUN_DIR
+
+RUNS = RUN_DIR / "mini"
 
 SAVE_SECONDS = 120
 LOG_STEPS = 50
@@ -28,7 +29,7 @@ class Plan:
         part: name of the run and of its folder.
         steps: optimiser steps in all. rate: the highest learning rate, reached after ``warmup``
             steps, then down to a hundredth of it along a cosine.
-        batch: pictures a step. seed: of the weights and, with the step's number, of every batch.
+        batch: pictures per step. seed: of the weights and, with the step's number, of every batch.
         average: decay of the weights' moving average, which is what is used; 0 = none.
         look: steps between pictures.
     """

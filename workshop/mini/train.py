@@ -7,14 +7,20 @@ State, logs and pictures are kept in .run/mini/<part>/.
 """
 
 import argparse
-import importlib
 from pathlib import Path
 
 import torch
 
+from . import train_classifier, train_clip, train_movq, train_prior, train_unet
 from .runs import RUNS
 
-PARTS = ("classifier", "clip", "movq", "unet", "prior")
+PARTS = {
+    "classifier": train_classifier,
+    "clip": train_clip,
+    "movq": train_movq,
+    "unet": train_unet,
+    "prior": train_prior,
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -31,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     for part in PARTS if options.part == "all" else [options.part]:
-        trainer = importlib.import_module(f".train_{part}", __package__)
+        trainer = PARTS[part]
         more = {"unfinished": True} if part == "unet" and options.unfinished else {}
         plan = trainer.PLAN.but(steps=options.steps, rate=options.rate, seed=options.seed)
         trainer.train(plan, options.device, options.runs, **more)

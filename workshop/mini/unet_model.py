@@ -34,7 +34,7 @@ def build_unet() -> nn.Module:
 class OfWhite(nn.Module):
     """Weights (O, E) of a linear layer, learnt as if its input were white.
 
-    What is small in CLIP's space, a tilt beside a colour, would else be learnt last.
+    What is small in CLIP's space, a tilt beside a colour, would otherwise be learnt last.
     """
 
     def __init__(self, whitening: Tensor):
@@ -49,7 +49,8 @@ def learn_as_of_white(unet: nn.Module, whitening: Tensor, learnt: bool = False) 
     """Give the two layers that take the embedding weights of its whitened form, in place.
 
     Args:
-        learnt: the UNet computes what it did before; else its weights are a start of the new form.
+        learnt: the UNet computes what it did before; otherwise its weights are the start of
+            a new form.
     """
     for layer in _embedding_layers(unet):
         if learnt:

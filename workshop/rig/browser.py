@@ -8,18 +8,17 @@ or whatever the environment variable CHROMIUM names.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from .client import Client
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 HOW_TO_GET_IT = (
@@ -74,7 +73,7 @@ class FrontEnd:
         self.url = url
         self.problems: list[str] = []
         self._settings = {
-            "Comfy.TutorialCompleted": True,  # else a first start opens the templates by itself
+            "Comfy.TutorialCompleted": True,  # or a first start opens the templates by itself
             "Comfy.Minimap.Visible": False,
             "Comfy.Locale": "en",
             "Comfy.VueNodes.Enabled": False,
@@ -104,22 +103,12 @@ class FrontEnd:
         self.page.wait_for_timeout(1500)  # the first workflow is loaded after the nodes
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ):
+    def __exit__(self, *_):
         self._context.close()
 
     def _store_settings(self):
         """Put settings where the front end reads them when it starts."""
-        body = json.dumps(self._settings).encode()
-        request = urllib.request.Request(
-            f"{self.url}/settings", body, {"Content-Type": "application/json"}, method="POST"
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        opener.open(request, timeout=30).close()
+        Client(self.url).post("/settings", self._settings)
 
     # --- graphs -----------------------------------------------------------------------------------
 

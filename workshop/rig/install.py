@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import functools
 import http.server
-import importlib.util
 import json
 import os
 import shutil
@@ -26,9 +25,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...run import TORCH
 from . import prompts
+from .client import NodeError, node
 from .clips import sample_clip
-from .server import BASE_DIR, PACK, REPO, RUN_DIR, ComfyServer, NodeError, comfyui_path, node
+from .paths import BASE_DIR, PACK, REPO, RUN_DIR, comfyui_path
+from .server import ComfyServer
 
 CHECK_DIR = RUN_DIR / "install-check"
 
@@ -100,14 +102,11 @@ def _output(*command: str) -> str:
 
 def make_environment(interpreter: str, venv: Path):
     """A virtual environment with what ComfyUI and its Manager require, and nothing else."""
-    spec = importlib.util.spec_from_file_location("run", REPO / "run.py")
-    setup = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(setup)
     if not venv.exists():
         run(interpreter, "-m", "venv", venv)
     files = [comfyui_path() / name for name in ("requirements.txt", "manager_requirements.txt")]
     options = [option for file in files for option in ("--requirement", file)]
-    run(venv / "bin/python", "-m", "pip", "install", "--quiet", *setup.TORCH, *options)
+    run(venv / "bin/python", "-m", "pip", "install", "--quiet", *TORCH, *options)
 
 
 def remove_own_packages(python: Path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, DDPMScheduler, UNet2DConditionModel, VQModel
 from torch import Tensor
 
 from ...kandinsky22.unet import unet_config
@@ -59,6 +59,33 @@ def reference_unet(**sizes) -> UNet2DConditionModel:
         encoder_hid_dim_type="image_proj",
         addition_embed_type="image",
         resnet_time_scale_shift="scale_shift",
+    ).train(False)
+
+
+OFFICIAL_MOVQ = {
+    "channels": (128, 256, 256, 512),
+    "layers": 2,
+    "attends": (False, False, False, True),
+    "latent": 4,
+    "codes": 16384,
+    "groups": 32,
+}
+
+
+def reference_movq(**sizes):
+    """diffusers' VQModel, of the official sizes but for those given."""
+    size = {**OFFICIAL_MOVQ, **sizes}
+    attends = size["attends"]
+    return VQModel(
+        block_out_channels=size["channels"],
+        down_block_types=tuple(f"{'Attn' * on}DownEncoderBlock2D" for on in attends),
+        up_block_types=tuple(f"{'Attn' * on}UpDecoderBlock2D" for on in reversed(attends)),
+        layers_per_block=size["layers"],
+        latent_channels=size["latent"],
+        vq_embed_dim=size["latent"],
+        num_vq_embeddings=size["codes"],
+        norm_num_groups=size["groups"],
+        norm_type="spatial",
     ).train(False)
 
 

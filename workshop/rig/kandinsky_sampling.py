@@ -94,8 +94,11 @@ def run_ddpm(model, x: Tensor, given: Given, steps: int, generator: torch.Genera
     """diffusers' x after so many steps of DDPM."""
     scheduler = ddpm(clip=True)
     scheduler.set_timesteps(steps)
-    return _run(model, x, given, sigmas_of(scheduler), sampler="ddpm",
-                noise_sampler=lambda *_: torch.randn(x.shape, generator=generator))  # fmt: skip
+
+    def noise(sigma: Tensor, _: Tensor) -> Tensor:
+        return torch.randn(x.shape, generator=generator).to(sigma.device)
+
+    return _run(model, x, given, sigmas_of(scheduler), sampler="ddpm", noise_sampler=noise)
 
 
 def _run(model, x: Tensor, given: Given, sigmas: Tensor, **options) -> Tensor:

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +21,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from . import kandinsky_weights
-from .weight_layout import SEED, random_tensors
+from .kandinsky_weights import small_movq, small_prior, small_unet
+from .weight_layout import SEED, Layout, random_tensors
 from .weights_clip import big_g_layout, vit_l_layout
 from .weights_sd import sd15_layout, unclip_layout
 
@@ -71,13 +71,6 @@ def _open_clip_tensors() -> dict[str, torch.Tensor]:
 # --- Files ----------------------------------------------------------------------------------------
 
 
-@cache
-def _kandinsky():
-    """The small models of kandinsky_weights.py, which needs the library."""
-
-    return kandinsky_weights
-
-
 class WeightFile(NamedTuple):
     """A file below the models folder, and how to make its content."""
 
@@ -90,42 +83,35 @@ class WeightFile(NamedTuple):
 EMBEDDING = 768
 """Of the small Kandinsky models: what ViT-L gives, for a random bigG image tower is 3.7 GB."""
 
+
+def _drawn(layout: Callable[[], Layout]) -> Callable[[], dict[str, torch.Tensor]]:
+    return lambda: random_tensors(layout())
+
+
+SMALL_TEXT = {
+    "text_width": OPEN_CLIP_CONFIG["model_cfg"]["text_cfg"]["width"],
+    "pooled_width": OPEN_CLIP_CONFIG["model_cfg"]["embed_dim"],
+}
+K22 = "diffusion_models/random_k22"
 FILES = {
-    "sd15": WeightFile(
-        "checkpoints/random_sd15.safetensors", lambda: random_tensors(sd15_layout())
-    ),
-    "unclip": WeightFile(
-        "checkpoints/random_unclip_l.safetensors", lambda: random_tensors(unclip_layout())
-    ),
-    "vit_l": WeightFile(
-        "clip_vision/random_vit_l.safetensors", lambda: random_tensors(vit_l_layout())
-    ),
-    "big_g": WeightFile(
-        "text_encoders/random_big_g.safetensors", lambda: random_tensors(big_g_layout())
-    ),
+    "sd15": WeightFile("checkpoints/random_sd15.safetensors", _drawn(sd15_layout)),
+    "unclip": WeightFile("checkpoints/random_unclip_l.safetensors", _drawn(unclip_layout)),
+    "vit_l": WeightFile("clip_vision/random_vit_l.safetensors", _drawn(vit_l_layout)),
+    "big_g": WeightFile("text_encoders/random_big_g.safetensors", _drawn(big_g_layout)),
     "open_clip": WeightFile(
         "open_clip/random_small.safetensors", _open_clip_tensors, OPEN_CLIP_CONFIG
     ),
     "k22_decoder": WeightFile(
-        "diffusion_models/random_k22_decoder.safetensors",
-        lambda: _kandinsky().small_unet(embed_dim=EMBEDDING),
+        f"{K22}_decoder.safetensors", partial(small_unet, embed_dim=EMBEDDING)
     ),
     "k22_inpaint": WeightFile(
-        "diffusion_models/random_k22_inpaint.safetensors",
-        lambda: _kandinsky().small_unet(in_channels=9, embed_dim=EMBEDDING),
+        f"{K22}_inpaint.safetensors", partial(small_unet, in_channels=9, embed_dim=EMBEDDING)
     ),
-    "k22_movq": WeightFile("vae/random_k22_movq.safetensors", lambda: _kandinsky().small_movq()),
-    "k22_prior": WeightFile(
-        "diffusion_models/random_k22_prior.safetensors",
-        lambda: _kandinsky().small_prior(embedding=EMBEDDING),
-    ),
+    "k22_movq": WeightFile("vae/random_k22_movq.safetensors", small_movq),
+    "k22_prior": WeightFile(f"{K22}_prior.safetensors", partial(small_prior, embedding=EMBEDDING)),
     "k22_prior_open_clip": WeightFile(
-        "diffusion_models/random_k22_prior_open_clip.safetensors",
-        lambda: _kandinsky().small_prior(
-            embedding=EMBEDDING,
-            text_width=OPEN_CLIP_CONFIG["model_cfg"]["text_cfg"]["width"],
-            pooled_width=OPEN_CLIP_CONFIG["model_cfg"]["embed_dim"],
-        ),
+        f"{K22}_prior_open_clip.safetensors",
+        partial(small_prior, embedding=EMBEDDING, **SMALL_TEXT),
     ),
 }
 

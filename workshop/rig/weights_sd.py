@@ -15,9 +15,9 @@ class UnetSizes(NamedTuple):
     """What differs between the UNets."""
 
     widths: tuple[int, ...]
-    """A level each, from the finest to the coarsest."""
+    """One per level, from the finest to the coarsest."""
     repeats: int
-    """Residual blocks a level on the way down; one more on the way up."""
+    """Residual blocks per level on the way down; one more on the way up."""
     deepest_attention: int
     """The last level that looks at the prompt."""
     text_width: int
@@ -100,13 +100,23 @@ def _add_unet_decoder(layout: Layout, skips: list[int], sizes: UnetSizes):
 
 
 def _add_unet_residual(layout: Layout, name: str, fan_in: int, fan_out: int):
-    layout.norm(f"{name}.in_layers.0", fan_in)
-    layout.conv(f"{name}.in_layers.2", fan_in, fan_out, gain=SILU_GAIN)
-    layout.linear(f"{name}.emb_layers.1", TIME_WIDTH, fan_out, gain=SILU_GAIN)
-    layout.norm(f"{name}.out_layers.0", fan_out)
-    layout.conv(f"{name}.out_layers.3", fan_out, fan_out, gain=SILU_GAIN)
+    names = ("in_layers.0", "in_layers.2", "emb_layers.1", "out_layers.0", "out_layers.3")
+    _add_residual(layout, name, fan_in, fan_out, (*names, "skip_connection"))
+
+
+def _add_residual(layout: Layout, name: str, fan_in: int, fan_out: int, names: tuple):
+    """Two norms and convolutions, where `names` has one a layer for the time, and a way around."""
+    norm_in, conv_in, time, norm_out, conv_out, around = (
+        each and f"{name}.{each}" for each in names
+    )
+    layout.norm(norm_in, fan_in)
+    layout.conv(conv_in, fan_in, fan_out, gain=SILU_GAIN)
+    if time:
+        layout.linear(time, TIME_WIDTH, fan_out, gain=SILU_GAIN)
+    layout.norm(norm_out, fan_out)
+    layout.conv(conv_out, fan_out, fan_out, gain=SILU_GAIN)
     if fan_in != fan_out:
-        layout.conv(f"{name}.skip_connection", fan_in, fan_out, kernel=1)
+        layout.conv(around, fan_in, fan_out, kernel=1)
 
 
 def _add_unet_attention(layout: Layout, name: str, width: int, sizes: UnetSizes):
@@ -182,9 +192,5 @@ def _add_vae_middle(layout: Layout, name: str, width: int):
 
 
 def _add_vae_residual(layout: Layout, name: str, fan_in: int, fan_out: int):
-    layout.norm(f"{name}.norm1", fan_in)
-    layout.conv(f"{name}.conv1", fan_in, fan_out, gain=SILU_GAIN)
-    layout.norm(f"{name}.norm2", fan_out)
-    layout.conv(f"{name}.conv2", fan_out, fan_out, gain=SILU_GAIN)
-    if fan_in != fan_out:
-        layout.conv(f"{name}.nin_shortcut", fan_in, fan_out, kernel=1)
+    names = ("norm1", "conv1", None, "norm2", "conv2", "nin_shortcut")
+    _add_residual(layout, name, fan_in, fan_out, names)

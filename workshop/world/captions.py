@@ -68,8 +68,8 @@ def write_captions(scenes: Scenes, seed: int, complete: float = 0.6) -> list[str
     """One caption a scene.
 
     Args:
-        complete: how often everything is said; else each of ground, size, turn and place is left
-            out now and then. Shape and colour always are there.
+        complete: how often everything is said; otherwise each of ground, size, turn and
+            place is left out now and then. Shape and colour always are there.
     """
     wording = random.Random(seed)
     columns = zip(

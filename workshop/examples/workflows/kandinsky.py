@@ -12,19 +12,16 @@ from .parts import (
     KANDINSKY,
     LOW,
     MODELS,
-    NOTE,
     OVER,
     SEED,
     SIZE,
-    Motion,
     Sampling,
     Subject,
     draw_batch,
     draw_frames,
-    group,
+    drawn_page,
     motion,
-    page,
-    save,
+    rotate,
 )
 
 
@@ -115,20 +112,9 @@ def imagined(
     )
 
 
-def walk_embedding(add: Graph, subject: Subject, read: Motion, **settings) -> Node:
-    """Rotate Conditioning on the image embedding."""
-    return add(
-        "ClipDriftRotateConditioning",
-        conditioning=subject.positive,
-        rotation=read.rotation,
-        **settings,
-    )
-
-
 def text_loop(add: Graph) -> Stack:
     """The embedding that the prior draws for a prompt is moved by a clip."""
-    text = add.note(
-        f"""
+    text = add.note(f"""
 # Kandinsky 2.2: the prompt moves
 
 A clip's motion moves the **image embedding** that Kandinsky's prior draws for your prompt. All
@@ -146,21 +132,17 @@ frames start from the same noise.
 - Out of memory? Put **Frames to List** in, as in *text and noise* of Kandinsky.
 
 **Drift Report** shows what was read from the clip: look there first.
-""",
-        height=NOTE,
-    )
+""")
     subject = kandinsky(add, "a red fox running through the snow, digital art")
     read = motion(add, subject)
-    moved = walk_embedding(add, subject, read)
+    moved = rotate(add, subject, read)
     drawn = draw_batch(add, subject, read, moved, 0.0)
-    saved = save(add, drawn.images, "kandinsky-text")
-    return page(text, subject, read, group("Move it and draw", drawn), saved)
+    return drawn_page(add, text, subject, read, drawn, "Move it and draw", "kandinsky-text")
 
 
 def noise_loop(add: Graph) -> Stack:
     """The prompt stays, the noise drifts."""
-    text = add.note(
-        f"""
+    text = add.note(f"""
 # Kandinsky 2.2: the noise moves
 
 The image embedding stays. The **noise** that each frame is drawn from drifts as the clip does: two
@@ -176,20 +158,16 @@ frames that look alike to CLIP get noises as much alike.
 - `noise_seed`: another picture, the same motion.
 
 Each frame's noise is exactly standard normal in every method, so the model sees nothing unusual.
-""",
-        height=NOTE,
-    )
+""")
     subject = kandinsky(add, "a field of sunflowers under drifting clouds, oil painting")
     read = motion(add, subject)
     drawn = draw_batch(add, subject, read, None, 1.0)
-    saved = save(add, drawn.images, "kandinsky-noise")
-    return page(text, subject, read, group("Move the noise and draw", drawn), saved)
+    return drawn_page(add, text, subject, read, drawn, "Move the noise and draw", "kandinsky-noise")
 
 
 def text_and_noise(add: Graph) -> Stack:
-    """Both, with the article's formula, a frame at a time."""
-    text = add.note(
-        f"""
+    """Both, with the article's formula, frame by frame."""
+    text = add.note(f"""
 # Kandinsky 2.2: prompt and noise move
 
 The article's main experiment: the clip moves the **image embedding and the noise** together, here
@@ -204,21 +182,18 @@ with the article's own formula (*perturb*, 0.3).
 - **Frames to List** hands the frames to the sampler one by one, in the memory of one. `start` and
   `count` render a part of the clip; chunks give the same frames as the whole.
 - Longer: raise `max_frames` in *Video → CLIP Drift* and `frames` in *Shape Drift*.
-""",
-        height=NOTE,
-    )
+""")
     subject = kandinsky(add, "a ballerina dancing on a stage, soft light, photograph")
     read = motion(add, subject)
-    moved = walk_embedding(add, subject, read, method="perturb", strength=0.3)
+    moved = rotate(add, subject, read, method="perturb", strength=0.3)
     drawn = draw_frames(add, subject, read, moved, 0.3)
-    saved = save(add, drawn.images, "kandinsky-text-and-noise")
-    return page(text, subject, read, group("Move both and draw, frame by frame", drawn), saved)
+    title = "Move both and draw, frame by frame"
+    return drawn_page(add, text, subject, read, drawn, title, "kandinsky-text-and-noise")
 
 
 def image_prompt(add: Graph) -> Stack:
     """A picture is the prompt, and its embedding is moved."""
-    text = add.note(
-        f"""
+    text = add.note(f"""
 # Kandinsky 2.2: a picture is the prompt
 
 **Your picture** is looked at by CLIP, and the clip's motion moves that embedding: variations of the
@@ -232,12 +207,9 @@ picture, in the rhythm of the clip.
   mix both.
 - **Rotate Conditioning** `strength`: 1 is the clip's own motion, 0 a still.
 - **Rotate Latent Noise** has strength 0: the same noise for all frames.
-""",
-        height=NOTE,
-    )
+""")
     subject = kandinsky(add, "", image=True)
     read = motion(add, subject)
-    moved = walk_embedding(add, subject, read)
+    moved = rotate(add, subject, read)
     drawn = draw_batch(add, subject, read, moved, 0.0)
-    saved = save(add, drawn.images, "kandinsky-image")
-    return page(text, subject, read, group("Move it and draw", drawn), saved)
+    return drawn_page(add, text, subject, read, drawn, "Move it and draw", "kandinsky-image")

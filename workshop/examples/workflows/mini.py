@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from ..ui_graph import Graph, Group, Output, Space, Stack, column
 from . import models
-from .kandinsky import imagined, walk_embedding
+from .kandinsky import imagined
 from .parts import (
     FPS,
     LOW,
-    NOTE,
     Motion,
     Sampling,
     Subject,
@@ -16,6 +15,7 @@ from .parts import (
     group,
     motion,
     page,
+    rotate,
     save,
 )
 from .score import score
@@ -27,8 +27,7 @@ SIZE, SAMPLING = 64, Sampling(25, 2.0, "ddim", "normal")
 
 def first(add: Graph) -> Stack:
     """A tiny Kandinsky's prompt is moved by a clip, shown beside it and scored."""
-    text = add.note(
-        f"""
+    text = add.note(f"""
 # Start here: press Run
 
 **Everything is in the box**, nothing to download. *Mini Kandinsky* is a whole Kandinsky 2.2, tiny:
@@ -55,12 +54,10 @@ moves the **image embedding** that the prior draws for the prompt.
 - **Load Video**: another clip. Side by side, it is shown in step if it has {FPS} frames a second.
 
 Next: *8-kandinsky_text_loop*, the same with the real model.
-""",
-        height=NOTE,
-    )
+""")
     subject = mini_kandinsky(add)
     read = motion(add, subject, CLIP, frames=True)
-    moved = walk_embedding(add, subject, read, method="tangent")
+    moved = rotate(add, subject, read, method="tangent")
     drawn = draw_batch(add, subject, read, moved, 0.0)
     shown = side_by_side(add, read, drawn.images)
     scored = score(add, subject, read, drawn.images)

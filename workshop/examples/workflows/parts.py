@@ -15,8 +15,6 @@ OVER = 70
 """Room above nodes for the wires of model and VAE."""
 LOW = 320
 """Where what moves the prompt and the noise begins."""
-NOTE = 1000
-"""The height of a note: its text without scrolling."""
 
 
 class Sampling(NamedTuple):
@@ -121,6 +119,16 @@ def motion(add: Graph, subject: Subject, clip: str = VIDEO, frames: bool = False
     )
 
 
+def rotate(add: Graph, subject: Subject, read: Motion, **settings) -> Node:
+    """Rotate Conditioning on the positive prompt."""
+    return add(
+        "ClipDriftRotateConditioning",
+        conditioning=subject.positive,
+        rotation=read.rotation,
+        **settings,
+    )
+
+
 class Drawing(NamedTuple):
     """Pictures, and the columns of nodes that drew them."""
 
@@ -139,7 +147,7 @@ def draw_batch(
 
 
 def draw_frames(add: Graph, subject: Subject, read: Motion, moved: Node, drift: float) -> Drawing:
-    """One call of the sampler a frame, in the memory of one."""
+    """One call of the sampler per frame, in the memory of one."""
     noise = drifting_noise(add, subject, read, drift)
     frames = add("ClipDriftFrames", conditioning=moved, latent=noise["latent"])
     drawn = draw(add, subject, frames["conditioning"], noise, frames["latent"], frames)
@@ -221,3 +229,10 @@ def page(
 def group(title: str, drawing: Drawing) -> Group:
     """The box around what draws."""
     return Group(f"4 {title}", GOLD, drawing.place)
+
+
+def drawn_page(
+    add: Graph, text: Node, subject: Subject, read: Motion, drawn: Drawing, title: str, name: str
+) -> Stack:
+    """The usual page: what is drawn is saved, and that is all."""
+    return page(text, subject, read, group(title, drawn), save(add, drawn.images, name))

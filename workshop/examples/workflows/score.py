@@ -6,13 +6,13 @@ from ..ui_graph import Graph, Group, Output, Space, Stack, column, row
 from .parts import (
     BLUE,
     LOW,
-    NOTE,
     Motion,
     Subject,
     draw_batch,
     group,
     motion,
     page,
+    rotate,
     save,
     stable_diffusion,
 )
@@ -20,8 +20,7 @@ from .parts import (
 
 def score_motion(add: Graph) -> Stack:
     """Rendered frames are encoded again and compared with the drift that they followed."""
-    text = add.note(
-        """
+    text = add.note("""
 # Score the motion
 
 Frames are drawn as in *rotate the prompt*, looked at by CLIP **again**, and compared with the drift
@@ -46,14 +45,10 @@ and the same frames *shuffled*. A score that a control reaches too says nothing.
 - The scores are outputs as well, for other nodes to take.
 - Your own clip instead of drawn frames: connect it to the second *Video → CLIP Drift*.
 - More frames tell better from chance: 16 or more.
-""",
-        height=NOTE,
-    )
+""")
     subject = stable_diffusion(add, "a lighthouse on a cliff above a stormy sea, oil painting")
     read = motion(add, subject)
-    moved = add(
-        "ClipDriftRotateConditioning", conditioning=subject.positive, rotation=read.rotation
-    )
+    moved = rotate(add, subject, read)
     drawn = draw_batch(add, subject, read, moved, 0.0)
     scored = score(add, subject, read, drawn.images)
     results = column(save(add, drawn.images, "scored"), scored)

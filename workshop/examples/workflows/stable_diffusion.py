@@ -10,7 +10,6 @@ from .parts import (
     FRAMES,
     GOLD,
     LOW,
-    NOTE,
     OVER,
     PURPLE,
     SEED,
@@ -18,9 +17,11 @@ from .parts import (
     VIDEO,
     draw_batch,
     draw_frames,
+    drawn_page,
     group,
     motion,
     page,
+    rotate,
     save,
     stable_diffusion,
 )
@@ -45,8 +46,7 @@ prompt does not survive at strength 1; with them, start at 0.1 to 0.3.
 
 def look_first(add: Graph) -> Stack:
     """Nothing is drawn: look at a clip in pixel space and in CLIP space."""
-    text = add.note(
-        f"""
+    text = add.note(f"""
 # Look first
 
 Nothing is drawn here and no checkpoint is needed: see what a clip looks like to CLIP **before** you
@@ -69,9 +69,7 @@ let it move anything.
 
 What one dense rotation does, less the identity: rank 2, hence the pattern of stripes. `matrix_pair`
 chooses the frame, `centered` takes out what all frames share.
-""",
-        height=NOTE,
-    )
+""")
     video = add("LoadVideo", file=VIDEO)
     encoder = add("CLIPVisionLoader", models.VIT_L, clip_name=models.VIT_L["name"])
     drift = add("ClipDriftFromVideo", frames=video, encoder=encoder, sample_fps=FPS)
@@ -97,8 +95,7 @@ chooses the frame, `centered` takes out what all frames share.
 
 def rotate_prompt(add: Graph) -> Stack:
     """Rotate the prompt from a video, all frames in one batch."""
-    text = add.note(
-        f"""
+    text = add.note(f"""
 # Rotate the prompt
 
 A clip's motion, read as rotations in CLIP space, moves the **prompt**. All frames start from the
@@ -114,23 +111,17 @@ same noise, so what changes between them is the prompt alone.
 
 {CENTERED}
 **Drift Report** shows what was read from the clip: look there first.
-""",
-        height=NOTE,
-    )
+""")
     subject = stable_diffusion(add, "a lighthouse on a cliff above a stormy sea, oil painting")
     read = motion(add, subject)
-    moved = add(
-        "ClipDriftRotateConditioning", conditioning=subject.positive, rotation=read.rotation
-    )
+    moved = rotate(add, subject, read)
     drawn = draw_batch(add, subject, read, moved, 0.0)
-    saved = save(add, drawn.images, "rotate-prompt")
-    return page(text, subject, read, group("Move it and draw", drawn), saved)
+    return drawn_page(add, text, subject, read, drawn, "Move it and draw", "rotate-prompt")
 
 
 def move_one_word(add: Graph) -> Stack:
     """The verb moves, the nouns stay."""
-    text = add.note(
-        f"""
+    text = add.note(f"""
 # Move one word
 
 *A woman washes a window*: the verb should drive what changes, while the woman and the window stay.
@@ -145,22 +136,13 @@ def move_one_word(add: Graph) -> Stack:
   `rotate_pooled` is off, because the pooled vector stands for the whole text.
 
 {CENTERED}
-""",
-        height=NOTE,
-    )
+""")
     prompt = add.titled("Prompt text", "PrimitiveStringMultiline", value="a woman washes a window")
     subject = stable_diffusion(add, prompt, prompt)
     read = motion(add, subject)
     chosen = add("ClipDriftSelectWords", clip=subject.clip, text=prompt, words="washes")
     matched = add.titled("Words found", "PreviewAny", source=chosen["matched"])
-    moved = add(
-        "ClipDriftRotateConditioning",
-        conditioning=subject.positive,
-        rotation=read.rotation,
-        words=chosen,
-        strength=2.0,
-        rotate_pooled=False,
-    )
+    moved = rotate(add, subject, read, words=chosen, strength=2.0, rotate_pooled=False)
     words = Group("The word that moves", PURPLE, row(chosen, matched))
     drawn = draw_batch(add, subject, read, moved, 0.0)
     saved = save(add, drawn.images, "move-one-word")
@@ -169,8 +151,7 @@ def move_one_word(add: Graph) -> Stack:
 
 def noise_only(add: Graph) -> Stack:
     """The prompt stays, the noise drifts."""
-    text = add.note(
-        f"""
+    text = add.note(f"""
 # Noise only
 
 The prompt is fixed. The **noise** that each frame is drawn from drifts as the clip does: two frames
@@ -186,20 +167,16 @@ that look alike to CLIP get noises as much alike. The article's first experiment
 - `noise_seed`: another picture, the same motion.
 
 Each frame's noise is exactly standard normal in every method, so the model sees nothing unusual.
-""",
-        height=NOTE,
-    )
+""")
     subject = stable_diffusion(add, "a campfire in a pine forest at night, sparks, photograph")
     read = motion(add, subject)
     drawn = draw_batch(add, subject, read, None, 1.0)
-    saved = save(add, drawn.images, "noise-only")
-    return page(text, subject, read, group("Move the noise and draw", drawn), saved)
+    return drawn_page(add, text, subject, read, drawn, "Move the noise and draw", "noise-only")
 
 
 def text_and_noise(add: Graph) -> Stack:
-    """Text and noise together, a frame at a time."""
-    text = add.note(
-        f"""
+    """Text and noise together, frame by frame."""
+    text = add.note(f"""
 # Text and noise, frame by frame
 
 The motion moves the **prompt and the noise** together. **Frames to List** hands the frames to the
@@ -215,23 +192,18 @@ in one batch.
 - **Rebatch Images** collects the finished frames again.
 
 {CENTERED}
-""",
-        height=NOTE,
-    )
+""")
     subject = stable_diffusion(add, "a sailing boat on a calm sea at sunset, watercolor")
     read = motion(add, subject)
-    moved = add(
-        "ClipDriftRotateConditioning", conditioning=subject.positive, rotation=read.rotation
-    )
+    moved = rotate(add, subject, read)
     drawn = draw_frames(add, subject, read, moved, 0.5)
-    saved = save(add, drawn.images, "text-and-noise")
-    return page(text, subject, read, group("Move both and draw, frame by frame", drawn), saved)
+    title = "Move both and draw, frame by frame"
+    return drawn_page(add, text, subject, read, drawn, title, "text-and-noise")
 
 
 def feedback_loop(add: Graph) -> Stack:
     """Every frame starts from the one before."""
-    text = add.note(
-        f"""
+    text = add.note(f"""
 # Feedback loop
 
 The first picture is drawn as usual. Then **Frame Loop Start … End** runs the nodes between them
@@ -249,14 +221,10 @@ and drawn with its own moved prompt.
 Frames are drawn one after another, so this is slower than a batch.
 
 {CENTERED}
-""",
-        height=NOTE,
-    )
+""")
     subject = stable_diffusion(add, "a garden full of flowers in the wind, impressionist painting")
     read = motion(add, subject)
-    moved = add(
-        "ClipDriftRotateConditioning", conditioning=subject.positive, rotation=read.rotation
-    )
+    moved = rotate(add, subject, read)
     how = subject.sampling
     drawing = {"steps": how.steps, "cfg": how.cfg, "seed": SEED}
     drawing |= {"sampler_name": how.sampler, "scheduler": how.scheduler}

@@ -11,15 +11,13 @@ from .parts import (
     IMAGE,
     LOW,
     MODELS,
-    NOTE,
     OVER,
     STABLE_DIFFUSION,
     Subject,
     draw_frames,
-    group,
+    drawn_page,
     motion,
-    page,
-    save,
+    rotate,
     texts,
 )
 
@@ -54,8 +52,7 @@ def unclip(add: Graph, prompt: str) -> Subject:
 
 def image_prompt(add: Graph) -> Stack:
     """The picture's embedding is moved by a clip; frames one by one, since core sums a batch."""
-    text = add.note(
-        f"""
+    text = add.note(f"""
 # unCLIP: a picture is the prompt
 
 A Stable Diffusion 2.1 *unCLIP* model draws from a text **and from a picture's CLIP embedding**. The
@@ -78,18 +75,10 @@ picture are in one space.
 - **unCLIPConditioning** `strength`: how much of the picture; `noise_augmentation`: how freely.
 - **Frames to List** has to stay: ComfyUI adds up the image embeddings of a batch, so each frame is
   drawn on its own. **Rebatch Images** collects them again.
-""",
-        height=NOTE,
-    )
+""")
     subject = unclip(add, "a mountain landscape, highly detailed")
     read = motion(add, subject)
-    moved = add(
-        "ClipDriftRotateConditioning",
-        conditioning=subject.positive,
-        rotation=read.rotation,
-        rotate_pooled=False,
-        rotate_tokens=False,
-    )
+    moved = rotate(add, subject, read, rotate_pooled=False, rotate_tokens=False)
     drawn = draw_frames(add, subject, read, moved, 0.0)
-    saved = save(add, drawn.images, "unclip-image")
-    return page(text, subject, read, group("Move it and draw, frame by frame", drawn), saved)
+    title = "Move it and draw, frame by frame"
+    return drawn_page(add, text, subject, read, drawn, title, "unclip-image")
