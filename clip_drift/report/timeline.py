@@ -1,5 +1,7 @@
 """Curves over a drift's seconds: neighbouring frames in both spaces, and step angles."""
 
+from typing import Any
+
 import numpy as np
 from torch import Tensor
 
@@ -50,7 +52,7 @@ def draw_neighbours(page: Page, drift: Drift) -> None:
     _draw_cosines(axes, reduce_curve(midpoints(drift.times), clip), CLIP_COLOUR)
 
 
-def _correlation(clip: Tensor, pixels: Tensor) -> tuple[str, dict[str, str]]:
+def _correlation(clip: Tensor, pixels: Tensor) -> tuple[str, dict[str, Any]]:
     """How well two curves of cosines follow each other, in words, and how to write them."""
     for name, curve in (("CLIP changes", clip), ("pixels change", pixels)):
         angles = curve[curve.isfinite()].clamp(-1, 1).acos()
