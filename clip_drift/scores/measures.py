@@ -21,7 +21,7 @@ NOISE_SPREAD = math.sqrt(math.pi / 2 - 1)
 
 Lengths of k-dimensional normal vectors spread by about 1/√(2k), most along a single line (k = 1,
 the half-normal distribution: mean σ √(2/π), variance σ² (1 − 2/π)). A bound on purpose wide: by the
-small CLIP, toy-world motions of one pace spread by 0.05 to 0.59, and so does a swing (0.48 to 0.59),
+small CLIP, toy-world motions of one pace spread by 0.05 to 0.59, and a swing too (0.48 to 0.59),
 so that below it spread alone does not tell a pace from the encoder's unevenness."""
 
 
