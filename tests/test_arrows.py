@@ -2,7 +2,7 @@
 
     clip_drift <- nodes.core <- nodes
     clip_drift <- kandinsky22 <- kandinsky22.nodes -> nodes.core
-    all of these <- extension <- workshop, tests
+    all of these <- extension <- workshop, tests -> run
 
 Files are read, not run. Modules are named within the pack: "nodes.core.sockets"; "" is its root.
 """
@@ -23,6 +23,7 @@ ALL = (
     "nodes.core",
     "extension",
     "workshop",
+    "run",
 )
 # The first rule whose folder holds the importing module says what else that may import.
 MAY_IMPORT = {
@@ -32,7 +33,8 @@ MAY_IMPORT = {
     "nodes.core": ("clip_drift",),
     "nodes": ("nodes.core", "clip_drift"),
     "extension": ("nodes", "nodes.core", "kandinsky22.nodes", "kandinsky22", "clip_drift"),
-    "workshop": ("extension", "kandinsky22", "clip_drift"),
+    "run": (),
+    "workshop": ("extension", "kandinsky22", "clip_drift", "run"),
     "tests": tuple(ALL),
     "": ("extension",),
 }
