@@ -8,7 +8,7 @@ from ..clip_drift.noise import NOISE_WALKS, walk_noise
 from ..clip_drift.sequence import RotationSequence
 from ..clip_drift.strength import Strength, per_frame
 from .core import sockets
-from .core.batches import is_video, join_latents, latent_frame
+from .core.batches import is_video, join_latents, latent_frame, latent_samples
 
 
 class ClipDriftRotateNoise(io.ComfyNode):
@@ -24,7 +24,7 @@ class ClipDriftRotateNoise(io.ComfyNode):
             inputs=[
                 io.Latent.Input(
                     "latent",
-                    tooltip="What is sampled: one latent for all frames, or one a frame. A video "
+                    tooltip="What is sampled: one latent for all frames, or one per frame. A video "
                     "latent (5-D) needs as many latent frames as the motion has.",
                 ),
                 sockets.Rotation.Input(
@@ -48,14 +48,14 @@ class ClipDriftRotateNoise(io.ComfyNode):
                 ),
                 sockets.strength_input(
                     "How far the noise drifts: 0 is the same noise for all, 1 follows the clip. "
-                    "A number, a list of one number a frame, or a curve over the clip."
+                    "A number, a list of one number per frame, or a curve over the clip."
                 ),
             ],
             outputs=[
                 io.Noise.Output("noise", tooltip="For SamplerCustomAdvanced's noise."),
                 io.Latent.Output(
                     "latent",
-                    tooltip="The input, one a frame, with the batch_index that tells the noise "
+                    tooltip="The input, one per frame, with the batch_index that tells the noise "
                     "which frame is which: sample this, whole or through Frames to List.",
                 ),
             ],
@@ -64,12 +64,7 @@ class ClipDriftRotateNoise(io.ComfyNode):
     @classmethod
     def execute(cls, latent, rotation, noise_seed, method, strength):
         noise = DriftNoise(noise_seed, rotation, method, sockets.as_strength(strength))
-        samples = latent["samples"]
-        if samples.is_nested or samples.ndim not in (4, 5):
-            raise DriftError(
-                "latent is neither a picture's (4-D) nor a video's (5-D): use the latent of a "
-                "picture or video model."
-            )
+        samples = latent_samples(latent)
         if is_video(samples):
             noise.check_video(samples)
             frames = latent

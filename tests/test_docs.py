@@ -190,7 +190,7 @@ def texts_in_code() -> set[str]:
     """Every piece of text in the pack's code, strings written in parts joined."""
     files = [
         path
-        for folder in ("clip_drift", "kandinsky22", "nodes")
+        for folder in ("clip_drift", "nodes", "kandinsky22")
         for path in (REPO / folder).rglob("*.py")
     ]
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in files]

@@ -26,7 +26,7 @@ def latent_samples(latent: dict, what: str = "latent") -> Tensor:
     if samples.ndim not in (4, 5):
         raise DriftError(
             f"{what} is {samples.ndim}-D {tuple(samples.shape)}, but frames need a latent of a "
-            "picture model (4-D)."
+            "picture model (4-D) or of a video model (5-D): use one of these."
         )
     return samples
 

@@ -60,7 +60,7 @@ class Plan:
 
 
 # Each part takes ten million seeds.
-_PARTS = {"classifier": 0, "clip": 1, "movq": 2, "unet": 3, "prior": 4}
+_PARTS = {"classifier": 0, "clip": 1, "movq": 2, "unet": 3, "prior": 4, "small_sd": 5}
 
 
 def folder_of(part: str, runs: Path = RUNS) -> Path:
