@@ -122,9 +122,7 @@ def invert(
         if start is not None:
             deltas = torch.where(still[:, None, None], 0, start[:, first:end].to(deltas))
         rate = rate * float(embeddings[:, 1 : end or None].square().mean().sqrt())
-        result = _descend(
-            problem, deltas, ~still, keep, smooth, steps, rate, tolerance, on_step
-        )
+        result = _descend(problem, deltas, ~still, keep, smooth, steps, rate, tolerance, on_step)
         whole = embeddings.new_zeros(len(targets), *embeddings.shape[1:])
         whole[:, first:end] = result.deltas
         return Moved(whole, before, result.after, result.steps, result.lost)
@@ -234,9 +232,7 @@ def _pull(deltas: Tensor, keep: float, smooth: float) -> Tensor:
     return pull
 
 
-def _check(
-    tower: TextTower, embeddings: Tensor, targets: Tensor, free: Tensor, end: int
-) -> None:
+def _check(tower: TextTower, embeddings: Tensor, targets: Tensor, free: Tensor, end: int) -> None:
     if tower.projection is None:
         raise DriftError(
             f"{tower.name} comes without the projection into CLIP's joint space: connect the "

@@ -95,17 +95,17 @@ def tower_from_state(
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             width = state[prefix + first].shape[1]
             tower = read(own, activation, heads or width // HEAD, width, name)
-            return tower if tower.projection is not None or projection is None else (
-                tower.with_projection(projection)
+            return (
+                tower
+                if tower.projection is not None or projection is None
+                else (tower.with_projection(projection))
             )
     raise DriftError(f"{name} holds no CLIP text tower: choose a model that reads texts.")
 
 
 def _from_hugging_face(state, activation, heads, width, name) -> TextTower:
     def lend(layer: str) -> Weights:
-        return Stored(
-            state[f"text_model.{layer}.weight"], state.get(f"text_model.{layer}.bias")
-        )
+        return Stored(state[f"text_model.{layer}.weight"], state.get(f"text_model.{layer}.bias"))
 
     return hugging_face_tower(
         _table(state["text_model.embeddings.token_embedding.weight"]),

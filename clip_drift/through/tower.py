@@ -131,7 +131,8 @@ class TextTower:
         last = int(end.max()) if isinstance(end, Tensor) else end
         states = self.states(embeddings[:, : last + 1], after)
         rows = torch.arange(len(states), device=states.device)
-        return F.normalize(states[rows, end] @ self.projection.to(states).mT, dim=-1)
+        projection = self.projection.detach().to(states, copy=True)  # see _norm
+        return F.normalize(states[rows, end] @ projection.mT, dim=-1)
 
     def _run(
         self,
@@ -164,7 +165,9 @@ class TextTower:
             with sdpa_kernel(SDPBackend.MATH):
                 mixed = F.scaled_dot_product_attention(query, key, value, causal)
             x = x + _linear(mixed.transpose(1, 2).flatten(2), layer.out)
-            x = x + _linear(self.activation(_linear(self._norm(layer.norm2, x), layer.up)), layer.down)
+            x = x + _linear(
+                self.activation(_linear(self._norm(layer.norm2, x), layer.up)), layer.down
+            )
         return x
 
     def _by_head(self, x: Tensor) -> Tensor:
