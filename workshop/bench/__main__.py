@@ -1,6 +1,6 @@
 """The benchmark: ratios, each measured side by side in one run, beside what they should be.
 
-python -m pack.workshop.bench --json FILE [--only method video render kandinsky] [--full-size]
+python -m pack.workshop.bench --json FILE [--only method text video render kandinsky] [--full-size]
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import os
 import platform
 from pathlib import Path
 
-from . import kandinsky, method, render, video
+from . import kandinsky, method, render, text, video
 
-PARTS = {"method": method, "video": video, "render": render, "kandinsky": kandinsky}
+PARTS = {"method": method, "text": text, "video": video, "render": render, "kandinsky": kandinsky}
 
 # name → (the limit, whether it is the most or the least)
 TARGETS = {
@@ -21,6 +21,8 @@ TARGETS = {
     "dense_over_apply": (15, "least"),
     "noise_apply_over_lerp": (6, "most"),
     "noise_allocation_over_dense": (0.05, "most"),
+    "inversion_over_passes": (1.3, "most"),
+    "window_over_inversion": (4, "least"),
     "drift_over_slower": (1.15, "most"),
     "overlap_over_slower": (1.15, "most"),
     "memory_long_over_short": (1.05, "most"),

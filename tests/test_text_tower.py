@@ -1,0 +1,246 @@
+"""A loaded CLIP's own towers, and moved prompts through its own encode."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pack.clip_drift.errors import DriftError
+from pack.tests.small_clips import WIDTHS, small_clip
+
+TEXT = "a (red:1.3) star on the left of a dark room"
+
+
+@pytest.fixture(scope="module")
+def core(pack):
+    """The pack's modules that need ComfyUI's."""
+    from pack.nodes.core import moved_prompt, prompt_frames, text_towers
+
+    class Core:
+        pass
+
+    for module in (moved_prompt, prompt_frames, text_towers):
+        vars(Core).items()
+        for name, value in vars(module).items():
+            if not name.startswith("__"):
+                setattr(Core, name, staticmethod(value) if callable(value) else value)
+    return Core
+
+
+def text_encode(clip, text):
+    """CLIPTextEncode."""
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+
+
+def relative(ours, theirs):
+    return float((ours - theirs).norm() / theirs.norm())
+
+
+def rows_of(core, tower, window):
+    return core.input_embeddings(window, tower.embed)
+
+
+def core_output(encoder, window):
+    """What core's module gives for a window: last states, projected vector."""
+    with torch.no_grad():
+        embeds, _, num_tokens, _ = encoder.process_tokens([[t for t, *_ in window]], "cpu")
+        states, _, projected, _ = encoder.transformer(None, embeds=embeds, num_tokens=num_tokens)
+    return states, projected
+
+
+# --- Agreement ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"), [("sd15", "l"), ("sd2", "h"), ("sdxl", "l"), ("sdxl", "g"), ("sd3", "g")]
+)
+def test_a_tower_gives_what_core_gives(core, tmp_path, kind, key):
+    clip = small_clip(kind, tmp_path, ("clip_l", "clip_g", "clip_h"))
+    clip.load_model()
+    tower = core.text_tower(clip, key)
+    window = clip.tokenize(TEXT, return_word_ids=True)[key][0]
+    states, projected = core_output(core.encoder_of(clip, key), window)
+    rows = rows_of(core, tower, window)
+    with torch.no_grad():
+        assert relative(tower.states(rows), states) < 1e-5
+        vector = tower.text_vector(rows, core.end_of(window))
+    assert relative(vector, F.normalize(projected, dim=-1)) < 1e-5
+    assert tower.dim == WIDTHS[f"clip_{key}"]
+
+
+def test_a_full_size_clip_l_in_half_precision_gives_what_core_gives(core, models_dir):
+    import comfy.sd
+
+    path = models_dir / "checkpoints" / "random_sd15.safetensors"
+    clip = comfy.sd.load_checkpoint_guess_config(str(path), output_vae=False, output_model=False)[1]
+    clip.load_model()
+    tower = core.text_tower(clip, "l")
+    assert tower.projection is None  # the checkpoint holds none, whatever core's layer holds
+    window = clip.tokenize(TEXT, return_word_ids=True)["l"][0]
+    states, _ = core_output(core.encoder_of(clip, "l"), window)
+    end = core.end_of(window)
+    with torch.no_grad():
+        ours = tower.states(rows_of(core, tower, window)[:, : end + 1])
+    assert relative(ours, states[:, : end + 1]) < 1e-5
+
+
+def test_a_lora_moves_the_tower_as_it_moves_core(core, tmp_path):
+    clip = small_clip("sd15", tmp_path)
+    before = text_encode(clip, TEXT)[0][0]
+    lora = clip.clone()
+    key = "clip_l.transformer.text_model.encoder.layers.1.mlp.fc1.weight"
+    change = torch.randn(256, 64, generator=torch.Generator().manual_seed(1)) * 0.1
+    lora.add_patches({key: ("diff", (change,))}, 1.0)
+    after = text_encode(lora, TEXT)[0][0]
+    assert relative(after, before) > 0.01
+    lora.load_model()
+    tower = core.text_tower(lora, "l")
+    plain = clip.tokenize("a red star", return_word_ids=True)["l"][0]
+    states, _ = core_output(core.encoder_of(lora, "l"), plain)
+    with torch.no_grad():
+        assert relative(tower.states(rows_of(core, tower, plain)), states) < 1e-5
+
+
+# --- The projection -------------------------------------------------------------------------------
+
+
+def test_a_projection_counts_only_if_the_file_holds_it(core, tmp_path):
+    clip = small_clip("sdxl", tmp_path, ("clip_g",))
+    clip.load_model()
+    assert core.own_projection(clip, "l") is None
+    held = clip.cond_stage_model.clip_g.transformer.text_projection.weight
+    assert torch.equal(core.own_projection(clip, "g"), held)
+    # The file has one of that size, but core could not place it: its layer holds something else.
+    with torch.no_grad():
+        held.copy_(torch.eye(len(held)))
+    assert core.own_projection(clip, "g") is None
+    clip.patcher.cached_patcher_init = None
+    assert core.own_projection(clip, "g") is None
+
+
+def test_a_missing_projection_is_one_sentence(core, tmp_path):
+    clip = small_clip("sd15", tmp_path)
+    prompt = clip.tokenize(TEXT, return_word_ids=True)
+    with pytest.raises(DriftError, match="CLIP-L comes without its text_projection"):
+        core.towers_for(clip, prompt, 64)
+    projection = torch.randn(64, 64)
+    assert core.towers_for(clip, prompt, 64, projection=projection)["l"].dim == 64
+
+
+def test_other_families_are_named(core, tmp_path):
+    clip = small_clip("flux", tmp_path, ("clip_l",))
+    prompt = clip.tokenize(TEXT, return_word_ids=True)
+    assert list(core.towers_for(clip, prompt, 64)) == ["l"]
+    with pytest.raises(DriftError, match="CLIP-L points into 64 .* t5xxl has no joint space"):
+        core.towers_for(clip, prompt, 128, "ViT-bigG")
+
+
+# --- The native road ------------------------------------------------------------------------------
+
+LONG = TEXT + ", one of very many words" * 15  # two windows
+
+
+@pytest.mark.parametrize("kind", ["sd15", "sdxl", "sd3", "flux"])
+@pytest.mark.parametrize("text", [TEXT, LONG])
+def test_embeddings_in_place_of_numbers_come_out_bit_equal(core, tmp_path, kind, text):
+    clip = small_clip(kind, tmp_path)
+    if kind == "sdxl":
+        clip.clip_layer(-3)
+    expected = text_encode(clip, text)
+    prompt = clip.tokenize(text, return_word_ids=True)
+    keys = [key for key in prompt if core.text_tower(clip, key) is not None]
+    nothing = {key: [torch.zeros(2, len(w), 1) for w in prompt[key]] for key in keys}
+    embed = {key: core.text_tower(clip, key).embed for key in keys}
+    still = core.moved_frames(prompt, nothing, embed)
+    assert all(frame is prompt for frame in still)
+    replaced = {
+        key: [
+            [
+                (row, *token[1:]) if token[2] > 0 else token
+                for token, row in zip(w, core.input_embeddings(w, embed[key])[0], strict=True)
+            ]
+            for w in prompt[key]
+        ]
+        for key in keys
+    }
+    for frames in (still, [{**prompt, **replaced}] * 2):
+        result = core.encode_frames(clip, frames)
+        assert len(result) == len(expected) == 1
+        (tokens, extra), (one, its) = result[0], expected[0]
+        assert torch.equal(tokens, one.repeat(2, 1, 1))
+        assert extra.keys() == its.keys()
+        assert torch.equal(extra["pooled_output"], its["pooled_output"].repeat(2, 1))
+
+
+def test_a_prompt_moves_and_comes_back(core, tmp_path):
+    clip = small_clip("sdxl", tmp_path, ("clip_l", "clip_g"))
+    clip.load_model()
+
+    def tokenize(text):
+        return clip.tokenize(text, return_word_ids=True)
+
+    text, whole = "a red star", "a red star, in the middle"
+    prompt = tokenize(whole)
+    free = core.free_words(prompt, tokenize, "", text)
+    # start, a, red, star, ",", in, the, middle: the comma is the carrier's.
+    assert free["l"][0].nonzero().flatten().tolist() == [4, 5, 6, 7]
+    towers = core.towers_for(clip, prompt, WIDTHS["clip_g"])
+    assert list(towers) == ["g"]
+
+    def walk(start):
+        aside = torch.randn(1, start.shape[1], generator=torch.Generator().manual_seed(2)) * 0.03
+        return F.normalize(start + torch.tensor([[0.0], [0.5], [1.0]]) * aside.to(start), dim=-1)
+
+    with torch.inference_mode():  # as nodes run
+        moved = core.invert_prompt(clip, prompt, towers, free, walk, steps=40, keep=0.0)
+        conditioning = core.encode_frames(clip, moved.frames)
+    assert moved.moved["g"][0].after.min() > moved.moved["g"][0].before.min()
+    assert moved.notes[0].startswith("CLIP-bigG moved") or moved.notes[1].startswith("CLIP-bigG")
+    assert "CLIP-L stayed" in moved.notes
+    tokens, extra = conditioning[0]
+    still = text_encode(clip, whole)[0]
+    assert torch.equal(tokens[0], still[0][0])
+    assert torch.equal(tokens[:, :, :64], still[0][:, :, :64].repeat(3, 1, 1))  # CLIP-L's block
+    assert torch.equal(tokens[:, :4], still[0][:, :4].repeat(3, 1, 1))  # words before the carrier
+    assert not torch.equal(tokens[2], still[0][0])
+    # bigG's pooled vector is its text vector: it arrived.
+    pooled = F.normalize(extra["pooled_output"], dim=-1)
+    cosines = (pooled * moved.targets["g"][0]).sum(-1)
+    torch.testing.assert_close(cosines, moved.moved["g"][0].after, rtol=0, atol=1e-5)
+
+
+def test_words_choose_what_moves(core, tmp_path):
+    clip = small_clip("sd15", tmp_path)
+
+    def tokenize(text):
+        return clip.tokenize(text, return_word_ids=True)
+
+    prompt = tokenize("a red star")
+    chosen = core.free_words(prompt, tokenize, "(star:0.5)")["l"][0]
+    assert chosen.nonzero().flatten().tolist() == [3]
+    assert chosen[3] == 0.5
+    everything = core.free_words(prompt, tokenize, "", "a red star")["l"][0]
+    assert everything.nonzero().flatten().tolist() == [1, 2, 3]
+    with pytest.raises(DriftError, match="'moon' is not in the text"):
+        core.free_words(prompt, tokenize, "moon")
+
+
+def test_the_end_token_moves_exactly(core, tmp_path):
+    clip = small_clip("sd15", tmp_path, ("clip_l",))
+    clip.load_model()
+    prompt = clip.tokenize("a red star", return_word_ids=True)
+    tower = core.text_tower(clip, "l")
+    target = F.normalize(torch.randn(2, 64, generator=torch.Generator().manual_seed(3)), dim=-1)
+
+    def walk(start):
+        return torch.cat((start.to(target), target))
+
+    still = text_encode(clip, "a red star")
+    moved = core.shifted_end_token(clip, prompt, still, tower, walk)
+    tokens, extra = moved[0]
+    assert torch.equal(tokens[0], still[0][0][0])
+    assert torch.equal(tokens[:, [0, 1, 2, 3, 5]], still[0][0][:, [0, 1, 2, 3, 5]].repeat(3, 1, 1))
+    assert torch.equal(extra["pooled_output"], tokens[:, 4])
+    there = F.normalize(tokens[1:, 4] @ tower.projection.mT, dim=-1)
+    assert (there * target).sum(-1).min() > 1 - 1e-4
+    clip.clip_layer(-2)
+    with pytest.raises(DriftError, match="use through inversion"):
+        core.shifted_end_token(clip, prompt, still, tower, walk)

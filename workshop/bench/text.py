@@ -1,0 +1,70 @@
+"""What an inversion costs beside the bare tower, and beside one that runs all 77 tokens."""
+
+import time
+
+import torch
+import torch.nn.functional as F
+
+from ...clip_drift.through.inversion import invert
+from ...clip_drift.through.layouts import tower_from_state
+from ...clip_drift.through.tower import TextTower
+from ..rig.weight_layout import Layout, random_tensors
+from ..rig.weights_clip import add_clip_text
+
+FRAMES = 16
+WORDS = 12
+WINDOW = 77
+
+
+def measure(steps: int = 4, frames: int = FRAMES) -> dict[str, float]:
+    """Ratios of one run through a text tower of CLIP-L's size, random weights in float16.
+
+    Every word of a prompt of 12 may move: what a carrier's prefix saves is left out.
+
+    Returns:
+        `inversion_over_passes`: of so many steps, over as many bare passes forward and back.
+        `window_over_inversion`: the same inversion over all 77 tokens.
+        `carrier_over_inversion`: with the last four words free alone.
+    """
+    tower = _clip_l()
+    generator = torch.Generator().manual_seed(1)
+    window = tower.embed(torch.randint(0, 49000, (1, WINDOW), generator=generator))
+    prompt = window[:, : WORDS + 2]
+    free = torch.ones(WORDS + 2)
+    free[[0, -1]] = 0
+    carrier = torch.zeros(WORDS + 2)
+    carrier[-5:-1] = 1
+    everywhere = torch.ones(WINDOW)
+    everywhere[[0, -1]] = 0
+    targets = F.normalize(torch.randn(frames, 768, generator=generator), dim=-1)
+    options = {"steps": steps, "tolerance": 0.0}
+    _passes(tower, prompt, targets, 1)
+    passes = _seconds(lambda: _passes(tower, prompt, targets, steps))
+    inversion = _seconds(lambda: invert(tower, prompt, targets, free, **options))
+    short = _seconds(lambda: invert(tower, prompt, targets, carrier, **options))
+    whole = _seconds(lambda: invert(tower, window, targets, everywhere, **options))
+    return {
+        "inversion_over_passes": inversion / passes,
+        "window_over_inversion": whole / inversion,
+        "carrier_over_inversion": short / inversion,
+    }
+
+
+def _clip_l() -> TextTower:
+    layout = Layout()
+    add_clip_text(layout, "", width=768, layers=12)
+    layout.linear("text_projection", 768, 768, bias=False)
+    return tower_from_state(random_tensors(layout))
+
+
+def _passes(tower: TextTower, prompt: torch.Tensor, targets: torch.Tensor, steps: int) -> None:
+    for _ in range(steps):
+        moved = prompt.repeat(len(targets), 1, 1).requires_grad_()
+        vectors = tower.text_vector(moved, moved.shape[1] - 1)
+        torch.autograd.grad((vectors * targets).sum(), moved)
+
+
+def _seconds(job) -> float:
+    begun = time.perf_counter()
+    job()
+    return time.perf_counter() - begun
