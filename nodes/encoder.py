@@ -9,7 +9,6 @@ from comfy_api.latest import io
 from torch import Tensor, float32, zeros
 
 from ..clip_drift.errors import DriftError
-from ..clip_drift.text import TextStates
 from ..clip_drift.openclip import (
     PRECISIONS,
     OpenClipEncoder,
@@ -18,6 +17,7 @@ from ..clip_drift.openclip import (
     load_openclip_tag,
     pretrained_names,
 )
+from ..clip_drift.text import TextStates
 from .core import sockets
 from .core.folders import OPEN_CLIP
 
@@ -82,6 +82,10 @@ class ManagedOpenClip:
         """What the text tower says about a text; see there for the errors."""
         comfy.model_management.load_model_gpu(self._patcher)
         return self._encoder.encode_text([text]).to("cpu", float32)
+
+    def spelt_words(self, text: str) -> list[str]:
+        """The words of a text that the model never learnt, as far as its tokenizer can tell."""
+        return self._encoder.spelt_words(text)
 
 
 def as_encoder(value) -> ClipVisionEncoder | ManagedOpenClip:
