@@ -93,6 +93,16 @@ class Drift:
         """Seconds from the first frame to the last."""
         return float(self.times[-1] - self.times[0])
 
+    @property
+    def fps(self) -> float:
+        """Frames per second at which the drift takes as long as it took, F − 1 steps a duration."""
+        return (len(self) - 1) / self.duration
+
+    def unevenness(self) -> float:
+        """By how many seconds, at most, a frame would come too soon or too late at this rate."""
+        even = torch.linspace(self.times[0], self.times[-1], len(self), dtype=torch.float64)
+        return float((self.times - even).abs().max())
+
     def step_angles(self) -> Tensor:
         """Angles between neighbouring frames, `α_i = angle(e_i, e_{i+1})`.
 
@@ -104,6 +114,10 @@ class Drift:
     def path_length(self) -> float:
         """Sum of the step angles, in radians."""
         return float(self.step_angles().sum())
+
+    def reach(self) -> float:
+        """The largest angle from the first frame to another, in radians."""
+        return float(angle(self.embeddings[:1], self.embeddings).max())
 
     def gram(self) -> Tensor:
         """Gram matrix of CLIP space, `C_ij = e_i·e_j` (the article's correlation matrix).

@@ -9,7 +9,7 @@ from torch import Tensor
 from .drift import Drift
 from .errors import DriftError
 from .preprocess import thumbnails
-from .video import FrameBatch, Sampler, Source, frames_from_images, open_frames, source_name
+from .video import Damage, FrameBatch, Source, frames_from_images, open_frames, source_name
 
 OnBatch = Callable[[int, int | None, Tensor, Tensor], None]
 
@@ -50,6 +50,7 @@ def drift_from_video(
     crop: str = "center",
     backend: str = "pyav",
     on_batch: OnBatch | None = None,
+    damage: Damage | None = None,
 ) -> Drift:
     """Encode a video's frames; the next batch is decoded while one is encoded.
 
@@ -61,6 +62,7 @@ def drift_from_video(
             be (None if unknown), the last frame's thumbnail (h, w, 3) uint8 and the batch's
             embeddings (B, N) float32, of any length. What it raises stops the reading and is
             passed on.
+        damage: where what could not be decoded is counted.
 
     Raises:
         DriftError: bad input of any kind, each named in one sentence.
@@ -76,7 +78,10 @@ def drift_from_video(
         batch_size=batch_size,
         backend=backend,
     ) as frames:
-        return _encoded(frames, encoder, frames.total, source_name(source), on_batch)
+        drift = _encoded(frames, encoder, frames.total, source_name(source), on_batch)
+    if damage is not None:
+        damage.places += frames.damage.places
+    return drift
 
 
 def drift_from_images(
@@ -94,7 +99,7 @@ def drift_from_images(
     """Encode an IMAGE batch.
 
     Args:
-        images: (F, H, W, 3 or 4) float in 0..1; alpha is dropped.
+        images: (F, H, W, 3 or 4) float in 0..1; alpha is put over black.
         fps, sample_fps, max_frames, batch_size, crop: see
             `video.frames_from_images`.
         source: what the drift remembers as its source.
@@ -112,10 +117,7 @@ def drift_from_images(
         max_frames=max_frames,
         batch_size=batch_size,
     )
-    rate = fps or 1.0
-    sampler = Sampler(sample_fps=sample_fps, max_frames=max_frames)
-    total = sampler.expected(len(images) / rate, rate)
-    return _encoded(batches, encoder, total, source, on_batch)
+    return _encoded(batches, encoder, batches.total, source, on_batch)
 
 
 def _encoded(

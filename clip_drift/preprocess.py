@@ -91,8 +91,8 @@ def to_square(images: Tensor, target: int, crop: str = "center") -> Tensor:
     """Resize pictures held in memory to CLIP's square, as Pillow would.
 
     Args:
-        images: (B, H, W, 3 or more) uint8, or float in 0..1 (rounded to 8 bits, which is what
-            CLIP's own transform starts from). Channels after the third (alpha) are dropped.
+        images: (B, H, W, 3 or 4) uint8, or float in 0..1 (rounded to 8 bits, which is what
+            CLIP's own transform starts from). Alpha is put over black.
 
     Returns:
         (B, target, target, 3) uint8.
@@ -101,9 +101,11 @@ def to_square(images: Tensor, target: int, crop: str = "center") -> Tensor:
         DriftError: an unknown crop mode.
     """
     fit = fit_size(images.shape[1], images.shape[2], target, crop)
-    pixels = images[..., :3]
+    pixels = images
     if pixels.dtype != torch.uint8:
         pixels = pixels.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)
+    if pixels.shape[-1] > 3:
+        pixels = over_black(pixels)
     if pixels.shape[1:3] != (fit.height, fit.width):
         pixels = functional.interpolate(
             rearrange(pixels, "b h w c -> b c h w"),
@@ -113,6 +115,19 @@ def to_square(images: Tensor, target: int, crop: str = "center") -> Tensor:
         )
         pixels = rearrange(pixels, "b c h w -> b h w c")
     return cut_square(pixels, fit, target)
+
+
+def over_black(pixels: Tensor) -> Tensor:
+    """Put pictures with alpha over black, the colour of the margins of a padded frame.
+
+    Args:
+        pixels: (..., 4) uint8 RGBA, colours not multiplied by alpha.
+
+    Returns:
+        (..., 3) uint8 RGB.
+    """
+    colours, alpha = pixels[..., :3].float(), pixels[..., 3:4].float()
+    return (colours * alpha / 255).round_().to(torch.uint8)
 
 
 def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

@@ -40,7 +40,8 @@ def select_words(
     Args:
         text: the prompt's tokens, as the text encoder sees them.
         words: words or phrases, separated by commas or line breaks; `(word:0.5)` gives its
-            tokens half of the strength.
+            tokens half of the strength. Parentheses that are the text's own may be escaped, as
+            there, or not.
         tokenize: the tokenizer that made text.
 
     Raises:
@@ -53,9 +54,8 @@ def select_words(
     weights = torch.zeros(len(text))
     found = []
     for phrase in phrases:
-        # Some tokenizers glue the space before a word to it: look for both forms.
-        wanted = [[t for t in tokenize(form) if t.is_word] for form in (phrase, " " + phrase)]
-        hits = [hit for tokens in wanted for hit in _occurrences(text, places, tokens)]
+        found_as = (_hits(text, places, form, tokenize) for form in _spellings(phrase))
+        hits = next(filter(None, found_as), [])
         if not hits:
             raise DriftError(
                 f"'{phrase}' is not in the text: words must be spelled as they are there, "
@@ -72,6 +72,19 @@ def select_words(
 def _split(line: str) -> list[str]:
     """At commas, but not within the parentheses of an emphasis."""
     return [p for part in re.split(r",(?![^()]*\))", line) if (p := part.strip())]
+
+
+def _spellings(phrase: str) -> list[str]:
+    """A prompt that means its parentheses escapes them; whoever names its words may not, or may
+    where they are an emphasis."""
+    plain = re.sub(r"\\([()])", r"\1", phrase)
+    return [phrase, re.sub(r"[()]", r"\\\g<0>", plain), plain]
+
+
+def _hits(text: Sequence[Token], places: list[int], phrase: str, tokenize: Callable) -> list:
+    """Every place of a phrase; some tokenizers glue the space before a word to it."""
+    wanted = [[t for t in tokenize(form) if t.is_word] for form in (phrase, " " + phrase)]
+    return [hit for tokens in wanted for hit in _occurrences(text, places, tokens)]
 
 
 def _occurrences(text: Sequence[Token], places: list[int], wanted: list[Token]):

@@ -7,12 +7,29 @@ from ..clip_drift.drift import Drift
 from ..clip_drift.encode import drift_from_images, drift_from_video
 from ..clip_drift.errors import DriftError
 from ..clip_drift.preprocess import CROPS
-from ..clip_drift.video import BACKENDS
+from ..clip_drift.video import BACKENDS, Damage
 from .core import sockets
 from .core.encoders import as_encoder
+from .core.message import with_warnings
 from .core.progress import batch_progress, summary
 
 CATEGORY = "CLIP Drift/Drift"
+
+# What the nodes warn of.
+HARDLY_MOVES = (
+    "Hardly any motion: to this encoder no frame is more than {reach:.2f} rad from the first. Take "
+    "a clip in which one thing clearly moves or changes, or scale the motion with strength."
+)
+UNEVEN = (
+    "Uneven frame times: at an even rate frames come up to {seconds:.2f} s too soon or too late. "
+    "Shape Drift with frames set evens them out."
+)
+DAMAGED = "The file is damaged in {places} places: frames are missing or spoilt there."
+NO_RATE = "No rate given: one image per second is assumed. Set or connect fps."
+
+# Radians. Measured with Mini Kandinsky's CLIP: stills with a camera's noise reach 0.01 to 0.04,
+# real clips, which are nothing to it, 0.03 to 0.14, moving shapes 0.67 or more.
+LEAST_REACH = 0.15
 
 
 class ClipDriftFromVideo(io.ComfyNode):
@@ -31,7 +48,7 @@ class ClipDriftFromVideo(io.ComfyNode):
                     "frames",
                     [io.Video, io.Image],
                     tooltip="A video, best straight from Load Video (its trim is honoured), or a "
-                    "batch of images.",
+                    "batch of images. What is transparent is put over black.",
                 ),
                 io.MultiType.Input(
                     "encoder",
@@ -80,6 +97,17 @@ class ClipDriftFromVideo(io.ComfyNode):
                     optional=True,
                     advanced=True,
                 ),
+                io.Float.Input(
+                    "fps",
+                    default=0.0,
+                    min=0.0,
+                    max=1000.0,
+                    step=0.01,
+                    tooltip="Images per second of frames of type IMAGE, from Get Video Components "
+                    "say; 0 takes them for one per second. A VIDEO knows its own.",
+                    optional=True,
+                    advanced=True,
+                ),
             ],
             outputs=[
                 sockets.ClipDrift.Output("drift", tooltip="The clip's path in CLIP space."),
@@ -87,12 +115,25 @@ class ClipDriftFromVideo(io.ComfyNode):
                     "angles", tooltip="The angle in radians from each frame to the next."
                 ),
                 io.Int.Output("frame_count", tooltip="How many frames were taken."),
+                io.Float.Output(
+                    "fps", tooltip="Frames taken per second of video, for Create Video say."
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, frames, encoder, sample_fps, max_frames, crop, batch_size=16, decoder="pyav"):
+    def execute(
+        cls,
+        frames,
+        encoder,
+        sample_fps,
+        max_frames,
+        crop,
+        batch_size=16,
+        decoder="pyav",
+        fps=0.0,
+    ):
         settings = {
             "encoder": as_encoder(encoder),
             "sample_fps": sample_fps,
@@ -101,30 +142,49 @@ class ClipDriftFromVideo(io.ComfyNode):
             "crop": crop,
             "on_batch": batch_progress(cls),
         }
-        drift = _read(frames, settings, decoder)
+        drift, warnings = _read(frames, fps, settings, decoder)
         return io.NodeOutput(
             drift,
             drift.step_angles().tolist(),
             len(drift),
-            ui=ui.PreviewText(summary(drift)),
+            drift.fps,
+            ui=ui.PreviewText(with_warnings(summary(drift), warnings + warnings_of(drift))),
         )
 
 
-def _read(frames, settings: dict, decoder: str) -> Drift:
+def _read(frames, fps: float, settings: dict, decoder: str) -> tuple[Drift, list[str]]:
+    """The drift, and what there is to warn of in its source."""
     if isinstance(frames, InputImpl.VideoFromComponents):
         made = frames.get_components()
-        return drift_from_images(made.images, fps=float(made.frame_rate), **settings)
+        frames, fps = made.images, float(made.frame_rate)
     if hasattr(frames, "get_stream_source"):
+        damage = Damage()
         start, duration = frames.get_active_trim_window()
-        return drift_from_video(
-            frames.get_stream_source(), start=start, duration=duration, backend=decoder, **settings
+        drift = drift_from_video(
+            frames.get_stream_source(),
+            start=start,
+            duration=duration,
+            backend=decoder,
+            damage=damage,
+            **settings,
         )
-    if settings["sample_fps"]:
+        return drift, [DAMAGED.format(places=damage.places)] if damage.places else []
+    if settings["sample_fps"] and not fps:
         raise DriftError(
-            "sample_fps needs a frame rate, which frames of type IMAGE do not have: set it to 0, "
-            "or connect a VIDEO."
+            "sample_fps needs a frame rate, which frames of type IMAGE do not have: set fps, or "
+            "connect a VIDEO, or set sample_fps to 0."
         )
-    return drift_from_images(frames, **settings)
+    return drift_from_images(frames, fps=fps, **settings), [] if fps else [NO_RATE]
+
+
+def warnings_of(drift: Drift) -> list[str]:
+    """Where a drift will disappoint."""
+    warnings = []
+    if drift.reach() < LEAST_REACH:
+        warnings.append(HARDLY_MOVES.format(reach=drift.reach()))
+    if drift.unevenness() * drift.fps > 1:  # less than a frame is nothing to see
+        warnings.append(UNEVEN.format(seconds=drift.unevenness()))
+    return warnings
 
 
 class ClipDriftShape(io.ComfyNode):
@@ -175,13 +235,21 @@ class ClipDriftShape(io.ComfyNode):
             outputs=[
                 sockets.ClipDrift.Output("drift", tooltip="The shaped drift."),
                 io.Int.Output("frame_count", tooltip="How many frames it has."),
+                io.Float.Output(
+                    "fps", tooltip="Frames per second at which it lasts as long as the motion did."
+                ),
             ],
         )
 
     @classmethod
     def execute(cls, drift, frames, smooth, direction, strength):
         shaped = shaping.shape(drift, frames, smooth, direction, strength)
-        return io.NodeOutput(shaped, len(shaped), ui=ui.PreviewText(summary(shaped)))
+        return io.NodeOutput(
+            shaped,
+            len(shaped),
+            shaped.fps,
+            ui=ui.PreviewText(with_warnings(summary(shaped), warnings_of(shaped))),
+        )
 
 
 NODES = [ClipDriftFromVideo, ClipDriftShape]

@@ -159,8 +159,12 @@ def test_pad_is_black_all_round():
     assert square[:, 8:24].min() == 9
 
 
-def test_alpha_is_dropped_from_pictures():
+def test_pictures_with_alpha_are_put_over_black():
     images = torch.rand(2, 40, 50, 4)
+    images[..., 3] = 0.2  # 51 of 255, so that 8 bits hold it
+    seen = (images[..., :3].mul(255).round() * 0.2).round() / 255
+    assert torch.equal(to_square(images, 32), to_square(seen, 32))
+    images[..., 3] = 1.0
     assert torch.equal(to_square(images, 32), to_square(images[..., :3], 32))
 
 

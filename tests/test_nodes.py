@@ -16,13 +16,13 @@ FRAMES = 3
 # Ids, inputs and outputs of the public contract; shared workflows depend on every name here.
 CONTRACT = {
     "ClipDriftFromVideo": (
-        ["frames", "encoder", "sample_fps", "max_frames", "batch_size", "crop"],
-        {"drift": "CLIP_DRIFT", "angles": "FLOATS", "frame_count": "INT"},
+        ["frames", "encoder", "sample_fps", "max_frames", "batch_size", "crop", "fps"],
+        {"drift": "CLIP_DRIFT", "angles": "FLOATS", "frame_count": "INT", "fps": "FLOAT"},
     ),
     "ClipDriftLoadOpenCLIP": (["model", "precision", "allow_download"], {"encoder": "OPENCLIP"}),
     "ClipDriftShape": (
         ["drift", "frames", "smooth", "direction", "strength"],
-        {"drift": "CLIP_DRIFT", "frame_count": "INT"},
+        {"drift": "CLIP_DRIFT", "frame_count": "INT", "fps": "FLOAT"},
     ),
     "ClipDriftSave": (["drift", "filename_prefix"], {"drift": "CLIP_DRIFT"}),
     "ClipDriftLoad": (["file"], {"drift": "CLIP_DRIFT"}),
@@ -107,6 +107,7 @@ CONTRACT = {
 DEFAULTS = {
     ("ClipDriftFromVideo", "batch_size"): 16,
     ("ClipDriftFromVideo", "crop"): "center",
+    ("ClipDriftFromVideo", "fps"): 0.0,
     ("ClipDriftLoadOpenCLIP", "allow_download"): False,
     ("ClipDriftRotation", "pairing"): "from_first",
     ("ClipDriftRotation", "centered"): False,

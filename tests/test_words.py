@@ -99,6 +99,29 @@ def test_emphasis_in_the_text_does_not_hide_a_word():
     assert select("a (red:1.4) fox", "red").weights[:4].tolist() == [0, 0, 1, 0]
 
 
+def with_parentheses(text: str) -> list[Token]:
+    """Like ComfyUI's: escaped parentheses are tokens, others an emphasis of what they hold."""
+    text = text.replace(r"\(", "⟨").replace(r"\)", "⟩")
+    pieces = re.findall(r"\w+|[⟨⟩()]", text)
+    return [START, *(Token(piece, 1.0, True) for piece in pieces if piece not in "()"), END]
+
+
+@pytest.mark.parametrize("words", [r"fox\(animal\)", "fox(animal)", "fox (animal)"])
+@pytest.mark.parametrize(
+    ("text", "places"), [(r"a red fox\(animal\) runs", 4), ("a red fox(animal) runs", 2)]
+)
+def test_escaped_parentheses_are_parentheses(text, places, words):
+    """fox ⟨ animal ⟩ are four tokens; without the escape they are two, with an emphasis."""
+    weights = select(text, words, with_parentheses).weights
+    assert weights.nonzero().flatten().tolist() == [3, 4, 5, 6][:places]
+
+
+def test_a_word_in_parentheses_is_still_its_own_share():
+    mask = select(r"a (red) fox, \(red\)", "(red:0.5)")
+    assert mask.weights.nonzero().flatten().tolist() == [2, 4]
+    assert mask.weights.max() == 0.5
+
+
 @pytest.mark.parametrize("word", ["fox", "red", "jumps"])
 def test_tokenizers_that_glue_the_space_to_a_word(word):
     text = "fox jumps over a red fox"

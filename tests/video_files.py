@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 
 BITS = 10
 _RATE = Fraction(25)
@@ -53,12 +54,16 @@ def write_video(
     rotation: int = 0,
     full_range: bool = False,
     colorspace: int | None = None,
+    pixel_aspect: Fraction | None = None,
+    hdr: str = "",
     options: dict[str, str] | None = None,
     format: str | None = None,
 ) -> Path:
-    """Encode RGB (or RGBA) pictures.
+    """Encode RGB (or RGBA) pictures; those of uint16 with all their bits.
 
     Args:
+        pixel_aspect: width / height of a pixel, written into the file.
+        hdr: "pq" or "hlg" tags the file as such, with BT.2020's primaries and matrix.
         times: seconds of each frame, for variable frame rate; None = one every 1 / rate.
         rotation: degrees counter-clockwise that a player must turn the picture by.
         colorspace: one of ``av.video.reformatter.Colorspace``, converted to and tagged.
@@ -82,11 +87,18 @@ def write_video(
             context.color_range = wanted["dst_color_range"] = 2
         if colorspace is not None:
             context.colorspace = wanted["dst_colorspace"] = colorspace
+        if pixel_aspect is not None:
+            context.sample_aspect_ratio = pixel_aspect
+        if hdr:
+            context.color_trc = {"pq": 16, "hlg": 18}[hdr]
+            context.color_primaries = 9
+            context.colorspace = wanted["dst_colorspace"] = 9
         clock = Fraction(1, 90000) if times is not None else 1 / rate
         context.time_base = clock
         stamps = iter(times) if times is not None else None
         for i, picture in enumerate(_chain(first, pictures)):
             layout = "rgba" if picture.shape[-1] == 4 else "rgb24"
+            layout = "rgb48le" if picture.dtype == np.uint16 else layout
             frame = av.VideoFrame.from_ndarray(picture, format=layout)
             frame = frame.reformat(format=pix_fmt, **wanted)
             frame.pts = i if stamps is None else round(next(stamps) / clock)
@@ -164,6 +176,33 @@ def audio_file(path: Path, cover: np.ndarray | None = None) -> Path:
             frame.pts = 0
             container.mux(picture.encode(frame))
             container.mux(picture.encode(None))
+    return path
+
+
+def combed(index: int, width: int, height: int) -> np.ndarray:
+    """A grey bar on black as an interlaced camera sees it: by the second field, the odd rows, it
+    has moved on by 6 pixels, half of the way to the next frame's, so that an edge is a comb.
+
+    Args:
+        index: of the frame.
+    """
+    first = 12 * index
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[0::2, first : first + 40] = 200
+    picture[1::2, first + 6 : first + 46] = 200
+    return picture
+
+
+def teeth(picture: np.ndarray) -> float:
+    """How much of a comb there is: the mean difference of neighbouring rows, in grey levels."""
+    return float(np.abs(np.diff(picture.astype(float), axis=0)).mean())
+
+
+def animation(path: Path, pictures: Iterable[np.ndarray], milliseconds: list[int]) -> Path:
+    """An animated WebP, GIF or PNG of RGB or RGBA pictures, each shown for so long."""
+    first, *rest = map(Image.fromarray, pictures)
+    how = {"lossless": True} if path.suffix == ".webp" else {}
+    first.save(path, save_all=True, append_images=rest, duration=milliseconds, loop=0, **how)
     return path
 
 

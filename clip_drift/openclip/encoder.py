@@ -15,7 +15,7 @@ from ..preprocess import normalise
 from ..text import TextStates
 from .architecture import Config
 from .library import ClipModel, quiet
-from .text import build_tokenizer, encode_text
+from .text import build_tokenizer, encode_text, spelt_words
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 
@@ -72,11 +72,18 @@ class OpenClipEncoder:
 
     def encode_text(self, texts: list[str]) -> TextStates:
         """Embed texts on the device where the model is. Raises DriftError: no usable text tower."""
+        return encode_text(self.model, self._text_tokenizer(), texts, self.name)
+
+    def spelt_words(self, text: str) -> list[str]:
+        """The words of a text that the model never learnt, as far as its tokenizer can tell."""
+        return spelt_words(self._text_tokenizer(), text)
+
+    def _text_tokenizer(self):
         if self._tokenizer is None:
             if self._make_tokenizer is None:
                 raise DriftError(f"{self.name} came without a tokenizer: load it from a file.")
             self._tokenizer = self._make_tokenizer()
-        return encode_text(self.model, self._tokenizer, texts, self.name)
+        return self._tokenizer
 
 
 def build_encoder(

@@ -1,6 +1,7 @@
 """The text tower of an OpenCLIP model: hidden states and pooled vector of a text."""
 
 import logging
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -67,6 +68,22 @@ def _tokenise(tokenizer, texts: list[str]) -> tuple[Tensor, Tensor]:
             window,
         )
     return tokens, until_end(tokens, end)
+
+
+def spelt_words(tokenizer, text: str) -> list[str]:
+    """The words of three letters or more that a tokenizer does not know: it spells them, or a part.
+
+    Args:
+        tokenizer: open_clip's own kind, with the vocabulary of a model; of others nothing is told.
+    """
+    if not hasattr(tokenizer, "bpe"):
+        return []
+    words = dict.fromkeys(re.findall(r"[^\W\d_]{3,}", text.lower()))
+    return [word for word in words if min(map(len, _pieces(tokenizer, word)), default=0) == 1]
+
+
+def _pieces(tokenizer, word: str) -> list[str]:
+    return [tokenizer.decoder[token].removesuffix("</w>") for token in tokenizer.encode(word)]
 
 
 def _end_token(tokenizer) -> int | None:

@@ -1,13 +1,15 @@
 """Video in, CLIP's squares out: streamed, upright, in true colours, in flat memory."""
 
 from .images import frames_from_images
-from .probe import VideoInfo, probe
+from .info import Damage, VideoInfo
+from .probe import probe
 from .sampling import Sampler
 from .source import Source, source_name
 from .stream import BACKENDS, FrameBatch, FrameStream, open_frames
 
 __all__ = [
     "BACKENDS",
+    "Damage",
     "FrameBatch",
     "FrameStream",
     "Sampler",

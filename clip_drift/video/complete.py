@@ -17,7 +17,7 @@ _MP4_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
 def check_complete(source: Source) -> None:
-    """Raise a DriftError if an MP4/MOV, Matroska/WebM or AVI file is shorter than it says.
+    """Raise a DriftError if an MP4/MOV, Matroska/WebM, AVI or WebP file is shorter than it says.
 
     Other formats, and streamed files that state no length, pass.
     """
@@ -29,9 +29,9 @@ def check_complete(source: Source) -> None:
             wanted, has_index = _mp4_extent(file, size)
         elif start[:4] == _EBML_HEADER.to_bytes(4, "big"):
             wanted, has_index = _matroska_extent(file), True
-        elif start[:4] == b"RIFF" and start[8:12] == b"AVI ":
-            # An index written after the first part (OpenDML) makes files longer than this, never
-            # shorter.
+        elif start[:4] == b"RIFF" and start[8:12] in (b"AVI ", b"WEBP"):
+            # An index written after the first part (OpenDML) makes AVI files longer than this,
+            # never shorter.
             wanted, has_index = 8 + struct.unpack("<I", start[4:8])[0], True
         else:
             return

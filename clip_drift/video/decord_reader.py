@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..preprocess import cut_square, fit_size
-from .probe import VideoInfo
+from .info import VideoInfo
 from .sampling import Sampler
 from .source import Source
 
@@ -31,8 +31,8 @@ def suits(source: Source, info: VideoInfo) -> TypeGuard[str | os.PathLike]:
         and info.container.startswith(_CONTAINERS)
         and info.codec in _CODECS
         and info.pixel_format == "yuv420p"
-        and not info.full_range
-        and not info.rotation
+        and info.pixel_aspect == 1
+        and not (info.full_range or info.rotation or info.interlaced or info.hdr)
         and info.video_streams == 1
         and importlib.util.find_spec("decord") is not None
     )

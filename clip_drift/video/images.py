@@ -1,6 +1,7 @@
 """The same batches from pictures that are in memory already."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -19,11 +20,11 @@ def frames_from_images(
     sample_fps: float = 0.0,
     max_frames: int = 0,
     batch_size: int = 16,
-) -> Iterator[FrameBatch]:
+) -> "ImageFrames":
     """Read an IMAGE batch as squares of ``size`` pixels; one batch at a time is copied.
 
     Args:
-        images: (F, H, W, 3 or 4) float in 0..1 or uint8; alpha is dropped.
+        images: (F, H, W, 3 or 4) float in 0..1 or uint8; alpha is put over black.
         size: S, the image tower's side in pixels.
         fps: frames a second; without it frame i is at i seconds, and every frame is taken.
         crop, max_frames, batch_size: as in :func:`clip_drift.video.open_frames`.
@@ -50,13 +51,27 @@ def frames_from_images(
     seconds = [i / (fps or 1.0) for i in range(len(images))]
     sampler = Sampler(sample_fps=sample_fps, max_frames=max_frames)
     chosen = [i for i, time in enumerate(seconds) if sampler.take(time)]
-    return _batches(images, chosen, seconds, size, crop, batch_size)
+    return ImageFrames(images, chosen, [seconds[i] for i in chosen], size, crop, batch_size)
 
 
-def _batches(
-    images: Tensor, chosen: list[int], seconds: list[float], size: int, crop: str, batch_size: int
-) -> Iterator[FrameBatch]:
-    for first in range(0, len(chosen), batch_size):
-        indices = chosen[first : first + batch_size]
-        times = [seconds[i] for i in indices]
-        yield FrameBatch(to_square(images[indices], size, crop).cpu(), times)
+@dataclass(frozen=True, eq=False)
+class ImageFrames:
+    """An iterable of :class:`FrameBatch`, made from the pictures numbered ``chosen``."""
+
+    images: Tensor
+    chosen: list[int]
+    times: list[float]
+    size: int
+    crop: str
+    batch_size: int
+
+    @property
+    def total(self) -> int:
+        """How many frames come."""
+        return len(self.chosen)
+
+    def __iter__(self) -> Iterator[FrameBatch]:
+        for first in range(0, self.total, self.batch_size):
+            batch = slice(first, first + self.batch_size)
+            squares = to_square(self.images[self.chosen[batch]], self.size, self.crop)
+            yield FrameBatch(squares.cpu(), self.times[batch])

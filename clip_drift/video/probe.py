@@ -1,45 +1,19 @@
 """What a video file is, found out before any long work: one frame is decoded, no more."""
 
-from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 
 from ..errors import DriftError
+from .animation import is_animation, probe_animation
 from .complete import check_complete
+from .info import VideoInfo
 from .source import Source, check_exists, open_container, source_name
 
+# FFmpeg's numbers of the transfer functions SMPTE ST 2084 and ARIB STD-B67.
+_HDR = {16: "pq", 18: "hlg"}
 
-@dataclass(frozen=True)
-class VideoInfo:
-    """A video stream as it will be shown.
-
-    Attributes:
-        name: the file's name.
-        container: FFmpeg's names of the file format, such as ``mov,mp4,m4a,3gp,3g2,mj2``.
-        codec: FFmpeg's name of the codec, such as ``h264`` or ``av1``.
-        pixel_format: FFmpeg's name of the first frame's layout, such as ``yuv420p10le``.
-        height, width: pixels of the picture as stored, before ``rotation``.
-        rotation: quarter turns counter-clockwise that put it upright, 0 to 3.
-        full_range: luma uses 0..255 rather than 16..235.
-        rate: average frames a second, 0.0 if unknown.
-        start: the first frame's time by the file's own clock, in seconds; times count from it.
-        duration: seconds, or None if the file does not say.
-        video_streams: how many streams of moving pictures the file holds.
-    """
-
-    name: str
-    container: str
-    codec: str
-    pixel_format: str
-    height: int
-    width: int
-    rotation: int
-    full_range: bool
-    rate: float
-    start: Fraction
-    duration: float | None
-    video_streams: int
+_LARGEST_ASPECT = 10  # beyond this a file's aspect ratio is a slip of whoever wrote it
 
 
 def probe(source: Source) -> VideoInfo:
@@ -54,6 +28,8 @@ def probe(source: Source) -> VideoInfo:
     """
     check_exists(source)
     check_complete(source)
+    if is_animation(source):
+        return probe_animation(source)
     with open_container(source) as container:
         stream = moving_pictures(container, source)
         frame = _first_frame(container, stream, source)
@@ -64,8 +40,11 @@ def probe(source: Source) -> VideoInfo:
             pixel_format=frame.format.name,
             height=frame.height,
             width=frame.width,
+            pixel_aspect=_pixel_aspect(stream),
             rotation=quarter_turns(frame),
             full_range=frame.color_range == av.video.reformatter.ColorRange.JPEG,
+            interlaced=bool(frame.interlaced_frame),
+            hdr=_HDR.get(stream.codec_context.color_trc, ""),
             rate=float(stream.average_rate or stream.guessed_rate or 0),
             start=(frame.pts or 0) * stream.time_base,
             duration=stream_duration(container, stream),
@@ -93,6 +72,11 @@ def moving_pictures(container: av.container.InputContainer, source: Source) -> a
             "convert it to H.264."
         )
     return stream
+
+
+def _pixel_aspect(stream: av.VideoStream) -> Fraction:
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return aspect if 1 / _LARGEST_ASPECT <= aspect <= _LARGEST_ASPECT else Fraction(1)
 
 
 def quarter_turns(frame: av.VideoFrame) -> int:

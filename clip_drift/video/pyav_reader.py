@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from fractions import Fraction
 
 import av
 import numpy
@@ -13,8 +14,11 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from torch import Tensor
 
 from ..errors import DriftError
-from ..preprocess import cut_square, fit_size
-from .probe import VideoInfo, moving_pictures, quarter_turns, stream_duration
+from ..preprocess import cut_square, fit_size, over_black
+from .deinterlace import deinterlaced
+from .hdr import to_sdr
+from .info import Damage, VideoInfo
+from .probe import moving_pictures, quarter_turns, stream_duration
 from .sampling import Sampler
 from .source import Source, open_container
 
@@ -40,15 +44,19 @@ def read_pyav(
     size: int,
     crop: str,
     stopped: threading.Event,
+    damage: Damage,
 ) -> Generator[tuple[Tensor, float], None, None]:
     """Yield the frames that ``sampler`` wants, each as a (size, size, 3) uint8 RGB square with its
     time in seconds from the stream's start.
 
+    Args:
+        damage: where it is counted.
+
     Raises:
         DriftError: the file breaks off, or cannot be opened.
     """
-    to_square = SquareScaler(size, crop)
-    with closing(_Cursor(source, info, stopped)) as cursor:
+    to_square = SquareScaler(size, crop, info.pixel_aspect, info.hdr)
+    with closing(_Cursor(source, info, stopped, damage)) as cursor:
         for frame, time in cursor.wanted(sampler):
             yield to_square(frame), time
 
@@ -58,26 +66,44 @@ class SquareScaler:
 
     A frame is scaled as YUV and only then becomes RGB: 8-bit 4:4:4 is a third less to
     scale than full-size RGB, and as exact.
+
+    Args:
+        size, crop: see :func:`clip_drift.preprocess.fit_size`.
+        pixel_aspect, hdr: as in :class:`clip_drift.video.VideoInfo`.
     """
 
-    def __init__(self, size: int, crop: str):
+    def __init__(self, size: int, crop: str, pixel_aspect: Fraction = Fraction(1), hdr: str = ""):
         self._size = size
         self._crop = crop
+        self._pixel_aspect = pixel_aspect
+        self._hdr = hdr
+        self._yuv, self._rgb = ("yuv444p16le", "rgb48le") if hdr else ("yuv444p", "rgb24")
         self._scale = VideoReformatter()
         self._to_rgb = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> Tensor:
-        """A (size, size, 3) uint8 RGB tensor: upright, alpha dropped as ComfyUI drops it."""
+        """A (size, size, 3) uint8 RGB tensor: upright, of square pixels, alpha over black."""
         turns = quarter_turns(frame)
-        height, width = (frame.width, frame.height) if turns % 2 else (frame.height, frame.width)
+        width, height = max(1, round(frame.width * self._pixel_aspect)), frame.height
+        if turns % 2:
+            width, height = height, width
         fit = fit_size(height, width, self._size, self._crop)
         stored = (fit.height, fit.width) if turns % 2 else (fit.width, fit.height)
+        if _may_be_transparent(frame.format):
+            frame = self._over_black(frame)
         if _is_yuv(frame.format):
-            frame = self._reformat(self._scale, frame, stored, "yuv444p")
-        pixels = self._reformat(self._to_rgb, frame, stored, "rgb24").to_ndarray()
+            frame = self._reformat(self._scale, frame, stored, self._yuv)
+        pixels = self._reformat(self._to_rgb, frame, stored, self._rgb).to_ndarray()
         if turns:
-            pixels = numpy.ascontiguousarray(numpy.rot90(pixels, turns))
-        return cut_square(torch.from_numpy(pixels), fit, self._size)
+            pixels = numpy.rot90(pixels, turns)
+        square = cut_square(torch.from_numpy(numpy.ascontiguousarray(pixels)), fit, self._size)
+        return to_sdr(square.float() / 65535, self._hdr) if self._hdr else square
+
+    def _over_black(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Before it is scaled, or the unseen colours around a shape would bleed into it."""
+        pixels = self._reformat(self._scale, frame, (frame.width, frame.height), "rgba")
+        opaque = over_black(torch.from_numpy(pixels.to_ndarray()))
+        return av.VideoFrame.from_ndarray(opaque.numpy(), format="rgb24")
 
     @staticmethod
     def _reformat(
@@ -92,15 +118,21 @@ def _is_yuv(layout: av.VideoFormat) -> bool:
     return not layout.is_rgb and not layout.has_palette and len(layout.components) >= 3
 
 
+def _may_be_transparent(layout: av.VideoFormat) -> bool:
+    return layout.has_palette or any(part.is_alpha for part in layout.components)
+
+
 class _Cursor:
     """Moves through a stream: decodes on, or jumps to a keyframe where that is less work."""
 
-    def __init__(self, source: Source, info: VideoInfo, stopped: threading.Event):
+    def __init__(self, source: Source, info: VideoInfo, stopped: threading.Event, damage: Damage):
         self._source = source
         self._name = info.name
         self._start = info.start
         self._frame_length = 1 / (info.rate or 25.0)
+        self._interlaced = info.interlaced
         self._stopped = stopped
+        self._damage = damage
         self._can_seek = True
         self._keyframe_gap = 0.0  # seconds: the longest way between two keyframes known so far
         self._open()
@@ -174,27 +206,35 @@ class _Cursor:
         """Every frame from here on, with its time. A broken packet costs its own frames only."""
         time = -self._frame_length
         keyframe = None
-        broken = 0
+        for frame in self._pictures():
+            time = self._time(frame, time)
+            if frame.key_frame:
+                if keyframe is not None:
+                    self._keyframe_gap = max(self._keyframe_gap, time - keyframe)
+                keyframe = time
+            yield frame, time
+        if self._damage.places:
+            self._check_reached_end(time)
+
+    def _pictures(self) -> Iterator[av.VideoFrame]:
+        frames = self._frames()
+        return deinterlaced(frames, self._stream) if self._interlaced else frames
+
+    def _frames(self) -> Iterator[av.VideoFrame]:
         for packet in self._packets():
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
-                broken += 1
+                self._damage.places += 1
                 continue
             for frame in frames:
-                time = self._time(frame, time)
-                if frame.key_frame:
-                    if keyframe is not None:
-                        self._keyframe_gap = max(self._keyframe_gap, time - keyframe)
-                    keyframe = time
-                yield frame, time
-        if broken:
-            self._check_reached_end(time, broken)
+                self._damage.places += frame.is_corrupt
+                yield frame
 
     def _time(self, frame: av.VideoFrame, previous: float) -> float:
         """Seconds from the stream's start; a frame without a clock follows the one before it."""
         if frame.pts is not None:
-            time = float(frame.pts * self._stream.time_base - self._start)
+            time = float(frame.pts * frame.time_base - self._start)
             if time > previous:
                 return time
         return previous + self._frame_length
@@ -207,12 +247,12 @@ class _Cursor:
                 f"{self._name} cannot be read on ({error.strerror}): copy or download it again."
             ) from error
 
-    def _check_reached_end(self, time: float, broken: int) -> None:
-        """With broken packets: was the loss a blemish, or is the rest of the video gone?"""
+    def _check_reached_end(self, time: float) -> None:
+        """Of a damaged file: was it a blemish, or is the rest of the video gone?"""
         duration = stream_duration(self._container, self._stream)
         if duration is not None and time + _TOLERATED_LOSS < duration:
             raise DriftError(
                 f"{self._name} is damaged: nothing after {time:.2f} of {duration:.2f} seconds can "
                 "be decoded; copy or download it again, or trim it to the good part."
             )
-        _log.warning("%s: %d broken packets were skipped.", self._name, broken)
+        _log.warning("%s is damaged in %d places.", self._name, self._damage.places)

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Generator, Iterable, Iterator
+from copy import copy
 from itertools import islice
 from typing import NamedTuple
 
@@ -11,10 +12,13 @@ from torch import Tensor
 
 from ..errors import DriftError
 from ..preprocess import fit_size
+from .animation import read_animation
+from .animation import suits as suits_pillow
 from .background import Background
 from .decord_reader import DecordError, read_decord
 from .decord_reader import suits as suits_decord
-from .probe import VideoInfo, probe
+from .info import Damage, VideoInfo
+from .probe import probe
 from .pyav_reader import read_pyav
 from .sampling import Sampler
 from .source import Source
@@ -45,6 +49,7 @@ class FrameStream:
     Attributes:
         info: what the video is.
         total: about how many frames will come, None if the file does not say.
+        damage: what could not be decoded so far.
     """
 
     def __init__(
@@ -53,9 +58,11 @@ class FrameStream:
         total: int | None,
         batches: Generator[FrameBatch, None, None],
         stopped: threading.Event,
+        damage: Damage,
     ):
         self.info = info
         self.total = total
+        self.damage = damage
         self._batches = Background(batches, _AHEAD, stopped)
 
     def __iter__(self) -> "FrameStream":
@@ -89,9 +96,10 @@ def open_frames(
 ) -> FrameStream:
     """Read a video as squares of ``size`` pixels, resized as CLIP wants them, batch by batch.
 
-    Frames are upright (rotation metadata is applied), in their own colours (matrix and range are
-    respected), without alpha (as ComfyUI drops it). A few batches are in memory at any time,
-    however long the video is.
+    Frames are upright and of square pixels (rotation and aspect metadata are applied), in their
+    own colours (matrix and range are respected, high dynamic range is brought to the standard one),
+    whole (interlaced ones are deinterlaced) and opaque (alpha is put over black). A few batches are
+    in memory at any time, however long the video is.
 
     Args:
         source: path of a file, or a file in memory (nobody else may use it meanwhile).
@@ -115,8 +123,7 @@ def open_frames(
         raise DriftError(f"batch_size is {batch_size}: it must be 1 or more.")
     if backend not in BACKENDS:
         raise DriftError(f"backend is {backend!r}: choose one of {', '.join(BACKENDS)}.")
-    window = (start, duration, sample_fps, max_frames)
-    sampler = Sampler(*window)
+    sampler = Sampler(start, duration, sample_fps, max_frames)
     info = probe(source)
     fit_size(info.height, info.width, size, crop)  # raises for an unknown crop
     if info.duration is not None and start >= info.duration:
@@ -124,14 +131,16 @@ def open_frames(
             f"{info.name} lasts {info.duration:.2f} seconds, but the trim starts at {start:.2f}: "
             "start earlier."
         )
-    stopped = threading.Event()
-    frames = read_pyav(source, info, sampler, size, crop, stopped)
-    if backend == "decord" and suits_decord(source, info):
-        fallback = read_pyav(source, info, Sampler(*window), size, crop, stopped)
-        decoded = read_decord(source, info, sampler, size, crop, stopped, batch_size)
-        frames = _first_that_works(decoded, fallback, info.name)
+    stopped, damage = threading.Event(), Damage()
+    if suits_pillow(info):
+        frames = read_animation(source, sampler, size, crop, stopped)
+    else:
+        frames = read_pyav(source, info, sampler, size, crop, stopped, damage)
+        if backend == "decord" and suits_decord(source, info):
+            quick = read_decord(source, info, copy(sampler), size, crop, stopped, batch_size)
+            frames = _first_that_works(quick, frames, info.name)
     total = sampler.expected(info.duration, info.rate)
-    return FrameStream(info, total, _batches(frames, batch_size), stopped)
+    return FrameStream(info, total, _batches(frames, batch_size), stopped, damage)
 
 
 def _first_that_works(

@@ -13,14 +13,22 @@ from torch import Tensor
 
 from ...clip_drift.errors import DriftError
 from ...nodes.core import sockets
-from ...nodes.core.encoders import as_encoder
+from ...nodes.core.encoders import ManagedOpenClip, as_encoder
 from ...nodes.core.folders import fingerprint
+from ...nodes.core.message import warn_on_node
 from .files import choices, resolve
 from .prior_model import ManagedPrior, load_prior
 from .text import text_states
 
 CATEGORY = "CLIP Drift/Kandinsky 2.2"
 KandinskyPrior = io.Custom("KANDINSKY22_PRIOR")
+
+# What the node warns of.
+NO_TEXT = "The text is empty: the prior draws something, but nobody said what."
+UNKNOWN_WORDS = (
+    "This CLIP never learnt: {words}. It spells such words letter by letter, and the picture will "
+    "hardly show them."
+)
 
 
 class Kandinsky22LoadPrior(io.ComfyNode):
@@ -144,6 +152,7 @@ class Kandinsky22Encode(io.ComfyNode):
                 ),
                 io.Conditioning.Output("negative", tooltip="The same for the negative."),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -169,6 +178,8 @@ class Kandinsky22Encode(io.ComfyNode):
 
         draws_text = pictures is None or image_weight < 1
         draws_negative = negative_image is None
+        if draws_text:
+            warn_on_node(cls, _warnings(clip, text))
         settings = {"steps": steps, "cfg": cfg, "seed": seed}
         settings["on_step"] = _progress(steps * (draws_text + draws_negative))
         if draws_text or draws_negative:
@@ -181,6 +192,14 @@ class Kandinsky22Encode(io.ComfyNode):
             negative_image = prior.draw(negative_text, None, **settings)
         positive = _mix(drawn, pictures, image_weight)
         return io.NodeOutput(_conditioning(positive), _conditioning(negative_image))
+
+
+def _warnings(clip, text: str) -> list[str]:
+    """Where the picture of a text will disappoint."""
+    if not text.strip():
+        return [NO_TEXT]
+    words = clip.spelt_words(text) if isinstance(clip, ManagedOpenClip) else []
+    return [UNKNOWN_WORDS.format(words=", ".join(words))] if words else []
 
 
 def _require_width(embeds: Tensor | None, prior: ManagedPrior, name: str) -> None:

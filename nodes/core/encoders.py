@@ -68,6 +68,10 @@ class ManagedOpenClip:
         comfy.model_management.load_model_gpu(self._patcher)
         return self._encoder.encode_text([text]).to("cpu", float32)
 
+    def spelt_words(self, text: str) -> list[str]:
+        """The words of a text that the model never learnt, as far as its tokenizer can tell."""
+        return self._encoder.spelt_words(text)
+
 
 def as_encoder(value) -> ClipVisionEncoder | ManagedOpenClip:
     """What the encoder socket holds, as the library takes it."""

@@ -1,6 +1,8 @@
-"""A line of text on a node, for what a user should know but need not stop for."""
+"""Lines of text on a node, for what a user should know but need not stop for."""
 
 from server import PromptServer
+
+WARNING = "⚠ {}"
 
 
 def show_on_node(node, text: str) -> None:
@@ -9,3 +11,15 @@ def show_on_node(node, text: str) -> None:
     server = getattr(PromptServer, "instance", None)
     if server is not None and node.hidden is not None:
         server.send_progress_text(text, node.hidden.unique_id)
+
+
+def warn_on_node(node, warnings: list[str]) -> None:
+    """Show where the run will disappoint, one line each, on a node that shows no text of its own;
+    its schema must ask for ``Hidden.unique_id``."""
+    if warnings:
+        show_on_node(node, "\n".join(map(WARNING.format, warnings)))
+
+
+def with_warnings(text: str, warnings: list[str]) -> str:
+    """The text that a node shows when it is done, and below it where the run will disappoint."""
+    return "\n".join([text, *map(WARNING.format, warnings)])

@@ -56,6 +56,6 @@ def _step(last: Tensor | None, embeddings: Tensor) -> str:
 def summary(drift: Drift) -> str:
     """A drift in one line, for the node that made it."""
     return (
-        f"{len(drift)} frames · {drift.duration:.1f} s · {drift.encoder or 'unknown encoder'} · "
-        f"path {drift.path_length():.2f} rad"
+        f"{len(drift)} frames · {len(drift) / drift.fps:.1f} s · {drift.fps:.4g} per second · "
+        f"{drift.encoder or 'unknown encoder'} · path {drift.path_length():.2f} rad"
     )
