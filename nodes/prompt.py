@@ -113,7 +113,7 @@ class ClipDriftRotateConditioning(io.ComfyNode):
                     min=0,
                     max=64,
                     tooltip="How many principal directions of the clip's motion method follow "
-                    "takes; 0 takes as few as explain nine tenths of it. More bring the clip's "
+                    "takes; 0 takes as few as explain 85 % of it. More bring the clip's "
                     "look along.",
                     optional=True,
                     advanced=True,

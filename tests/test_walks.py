@@ -103,7 +103,7 @@ def reference(x, base, points, pairing, method, g, centered, preserve_norm):
             spread = e - e.mean(0)
             values, vectors = torch.linalg.eigh(spread.mT @ spread)
             share = values.flip(0).cumsum(0) / values.sum()
-            k = int((share < 0.9).sum()) + 1  # as few as explain nine tenths
+            k = int((share < 0.85).sum()) + 1  # as few as explain 85 %
             motion = vectors.flip(1)[:, :k]
             y = length * normalised(hat + gi * motion @ motion.mT @ (e[i] - hat))
         if preserve_norm:

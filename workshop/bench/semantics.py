@@ -288,12 +288,14 @@ def run(
     draw: Callable[[Row, list[Trial], str], Tensor],
     folder: Path | None = None,
     known: Sequence[dict] = (),
+    save: Callable[[list[dict]], object] = lambda rows: None,
 ) -> list[dict]:
     """Figures of every row, by wording of the prompt. With a folder, pictures of each, too.
 
     Args:
         draw: (row, trials, wording) → their SHOWN frames.
         known: rows measured before; what they have is not drawn again.
+        save: called with the rows so far after each.
     """
     done = []
     for row in chosen:
@@ -308,8 +310,31 @@ def run(
             if folder:
                 save_first(folder / f"{row.name}-{row.strength}-{start}", drawings)
         done.append(about | measured)
+        save(done)
         print(json.dumps(done[-1]), flush=True)
     return done
+
+
+class Keeping:
+    """A bench's file: what is known from before, and the rows so far, so that a run can go on.
+
+    Args:
+        about: whose figures they are; those of other weights or settings are not known.
+        saving: write at all. anew: take nothing from before.
+    """
+
+    def __init__(self, file: Path, about: dict, saving: bool, anew: bool):
+        saved = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        self.known = saved["rows"] if about.items() <= saved.items() and not anew else []
+        self._file, self._about, self._saving = file, about, saving
+
+    def __call__(self, rows: list[dict]) -> None:
+        if not self._saving:
+            return
+        done = {(row["name"], row["strength"]) for row in rows}
+        later = [row for row in self.known if (row["name"], row["strength"]) not in done]
+        text = json.dumps(self._about | {"rows": rows + later}, indent=1) + "\n"
+        self._file.write_text(text, encoding="utf-8")
 
 
 def save_first(path: Path, drawings: list[Drawn]) -> None:
@@ -321,11 +346,11 @@ def save_first(path: Path, drawings: list[Drawn]) -> None:
     save_picture(path.with_name(f"{name}.png"), torch.cat(shown))
 
 
-def weights_digest(folder: Path) -> str:
+def weights_digest(folder: Path, *more: Path) -> str:
     """SHA-256 over the model files, in the order of their names: whose figures these are."""
     digest = hashlib.sha256()
-    for name in sorted(FILES.values()):
-        digest.update((folder / name).read_bytes())
+    for file in (*(folder / name for name in sorted(FILES.values())), *more):
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
@@ -344,13 +369,11 @@ def main() -> None:
         "steps": STEPS,
         "cfg": CFG,
     }
-    saved = json.loads(RESULTS.read_text(encoding="utf-8"))
-    known = saved["rows"] if about.items() <= saved.items() and not options.anew else []
     chosen = [row for row in rows() if not options.only or options.only in row.name]
     trials = make_trials(mini, list(MOTIONS), options.clips)
-    found = run(judge, trials, chosen, partial(draw, mini), RUNS / "semantics", known)
+    keep = Keeping(RESULTS, about, options.save, options.anew)
+    found = run(judge, trials, chosen, partial(draw, mini), RUNS / "semantics", keep.known, keep)
     if options.save:
-        RESULTS.write_text(json.dumps(about | {"rows": found}, indent=1) + "\n", encoding="utf-8")
         write_table(about | {"rows": found}, "semantics")
 
 

@@ -8,7 +8,6 @@ space has to come through the text encoder.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -27,12 +26,12 @@ from ...clip_drift.through.tower import TextTower
 from ..mini.classifier import shipped_classifier
 from ..mini.exported import load_mini
 from ..mini.runs import RUNS
-from ..mini.small_sd import CFG, MiniSD, load_mini_sd, tokens_of
+from ..mini.small_sd import CFG, FILE, MiniSD, load_mini_sd, tokens_of
 from ..rig.paths import MODELS
 from ..world.captions import words_of
 from ..world.motions import MOTIONS
 from ..world.scenes import SHAPES
-from .semantics import SHOWN, Row, motion_of, noise_walk, one_noise, run, weights_digest
+from .semantics import SHOWN, Keeping, Row, motion_of, noise_walk, one_noise, run, weights_digest
 from .semantics_table import write_table
 from .trials import STARTS, Trial, make_trials
 
@@ -371,19 +370,21 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=6, help="per motion (default 6)")
     parser.add_argument("--only", help="rows whose name holds this")
     parser.add_argument("--save", action="store_true", help="text_semantics.json, and its table")
+    parser.add_argument("--anew", action="store_true", help="draw what was measured before, too")
     options = parser.parse_args()
     sd = load_mini_sd(options.folder)
     about = {
-        "weights": weights_digest(options.folder),
+        "weights": weights_digest(options.folder, FILE),
         "clips_a_motion": options.clips,
         "steps": STEPS,
         "cfg": CFG,
     }
     chosen = [row for row in rows(Encoder(sd)) if not options.only or options.only in row.name]
     trials = make_trials(load_mini(options.folder), list(MOTIONS), options.clips)
-    found = run(shipped_classifier(), trials, chosen, partial(draw, sd), RUNS / "text_semantics")
+    keep = Keeping(RESULTS, about, options.save, options.anew)
+    judge, folder = shipped_classifier(), RUNS / "text_semantics"
+    found = run(judge, trials, chosen, partial(draw, sd), folder, keep.known, keep)
     if options.save:
-        RESULTS.write_text(json.dumps(about | {"rows": found}, indent=1) + "\n", encoding="utf-8")
         write_table(about | {"rows": found}, "text_semantics")
 
 
