@@ -9,7 +9,6 @@ from comfy_api.latest import io
 from torch import Tensor, float32, zeros
 
 from ..clip_drift.errors import DriftError
-from ..clip_drift.text import TextStates
 from ..clip_drift.openclip import (
     PRECISIONS,
     OpenClipEncoder,
@@ -18,6 +17,8 @@ from ..clip_drift.openclip import (
     load_openclip_tag,
     pretrained_names,
 )
+from ..clip_drift.text import TextStates
+from ..clip_drift.through.layouts import open_clip_projection
 from .core import sockets
 from .core.folders import OPEN_CLIP
 
@@ -82,6 +83,10 @@ class ManagedOpenClip:
         """What the text tower says about a text; see there for the errors."""
         comfy.model_management.load_model_gpu(self._patcher)
         return self._encoder.encode_text([text]).to("cpu", float32)
+
+    def text_projection(self) -> Tensor | None:
+        """(N, W) from the text tower's end state into the joint space; None where it has none."""
+        return open_clip_projection(self._encoder.model.state_dict())
 
 
 def as_encoder(value) -> ClipVisionEncoder | ManagedOpenClip:

@@ -59,7 +59,9 @@ def small_clip(kind: str, folder: Path, projections: tuple[str, ...] = ("clip_g"
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for name, parameter in clip.cond_stage_model.named_parameters():
-            norm = name.endswith("norm.weight") or "layer_norm" in name and name.endswith("weight")
+            norm = name.endswith("norm.weight") or (
+                "layer_norm" in name and name.endswith("weight")
+            )
             std = 0.1 if parameter.ndim < 2 else parameter.shape[-1] ** -0.5
             parameter.normal_(float(norm), std, generator=generator)
     path = folder / f"{kind}.safetensors"

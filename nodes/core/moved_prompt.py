@@ -67,9 +67,9 @@ def towers_for(
         if tower is None:
             others.append(f"{key} has no joint space with pictures")
             continue
-        if tower.projection is None and projection is not None:
-            if projection.shape == (dim, tower.width):
-                tower = tower.with_projection(projection.float())
+        fits = projection is not None and projection.shape == (dim, tower.width)
+        if tower.projection is None and fits:
+            tower = tower.with_projection(projection.float())
         if tower.projection is None:
             others.append(f"{tower.name} comes without its text_projection")
         elif tower.dim == dim:
