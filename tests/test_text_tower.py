@@ -49,21 +49,22 @@ def core_output(encoder, window):
 # --- Agreement ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("kind", "key"), [("sd15", "l"), ("sd2", "h"), ("sdxl", "l"), ("sdxl", "g"), ("sd3", "g")]
-)
-def test_a_tower_gives_what_core_gives(core, tmp_path, kind, key):
+@pytest.mark.parametrize("kind", ["sd15", "sd2", "sdxl", "sd3"])
+def test_a_tower_gives_what_core_gives(core, tmp_path, kind):
     clip = small_clip(kind, tmp_path, ("clip_l", "clip_g", "clip_h"))
     clip.load_model()
-    tower = core.text_tower(clip, key)
-    window = clip.tokenize(TEXT, return_word_ids=True)[key][0]
-    states, projected = core_output(core.encoder_of(clip, key), window)
-    rows = rows_of(core, tower, window)
-    with torch.no_grad():
-        assert relative(tower.states(rows), states) < 1e-5
-        vector = tower.text_vector(rows, core.end_of(window))
-    assert relative(vector, functional.normalize(projected, dim=-1)) < 1e-5
-    assert tower.dim == WIDTHS[f"clip_{key}"]
+    for key, windows in clip.tokenize(TEXT, return_word_ids=True).items():
+        tower, window = core.text_tower(clip, key), windows[0]
+        if tower is None:
+            assert key == "t5xxl"
+            continue
+        states, projected = core_output(core.encoder_of(clip, key), window)
+        rows = rows_of(core, tower, window)
+        with torch.no_grad():
+            assert relative(tower.states(rows), states) < 1e-5
+            vector = tower.text_vector(rows, core.end_of(window))
+        assert relative(vector, functional.normalize(projected, dim=-1)) < 1e-5
+        assert tower.dim == WIDTHS[f"clip_{key}"]
 
 
 def test_a_full_size_clip_l_in_half_precision_gives_what_core_gives(core, models_dir):
@@ -139,11 +140,15 @@ LONG = TEXT + ", one of very many words" * 15  # two windows
 
 
 @pytest.mark.parametrize("kind", ["sd15", "sdxl", "sd3", "flux"])
-@pytest.mark.parametrize("text", [TEXT, LONG])
-def test_embeddings_in_place_of_numbers_come_out_bit_equal(core, tmp_path, kind, text):
+def test_embeddings_in_place_of_numbers_come_out_bit_equal(core, tmp_path, kind):
     clip = small_clip(kind, tmp_path)
-    if kind == "sdxl":
-        clip.clip_layer(-3)
+    check_bit_equal(core, clip, TEXT)
+    check_bit_equal(core, clip, LONG)
+    clip.clip_layer(-3)
+    check_bit_equal(core, clip, TEXT)
+
+
+def check_bit_equal(core, clip, text):
     expected = text_encode(clip, text)
     prompt = clip.tokenize(text, return_word_ids=True)
     keys = [key for key in prompt if core.text_tower(clip, key) is not None]
