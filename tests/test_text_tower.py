@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 from pack.clip_drift.errors import DriftError
 from pack.tests.small_clips import WIDTHS, small_clip
+from torch.nn import functional
 
 TEXT = "a (red:1.3) star on the left of a dark room"
 
@@ -49,21 +49,22 @@ def core_output(encoder, window):
 # --- Agreement ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("kind", "key"), [("sd15", "l"), ("sd2", "h"), ("sdxl", "l"), ("sdxl", "g"), ("sd3", "g")]
-)
-def test_a_tower_gives_what_core_gives(core, tmp_path, kind, key):
+@pytest.mark.parametrize("kind", ["sd15", "sd2", "sdxl", "sd3"])
+def test_a_tower_gives_what_core_gives(core, tmp_path, kind):
     clip = small_clip(kind, tmp_path, ("clip_l", "clip_g", "clip_h"))
     clip.load_model()
-    tower = core.text_tower(clip, key)
-    window = clip.tokenize(TEXT, return_word_ids=True)[key][0]
-    states, projected = core_output(core.encoder_of(clip, key), window)
-    rows = rows_of(core, tower, window)
-    with torch.no_grad():
-        assert relative(tower.states(rows), states) < 1e-5
-        vector = tower.text_vector(rows, core.end_of(window))
-    assert relative(vector, F.normalize(projected, dim=-1)) < 1e-5
-    assert tower.dim == WIDTHS[f"clip_{key}"]
+    for key, windows in clip.tokenize(TEXT, return_word_ids=True).items():
+        tower, window = core.text_tower(clip, key), windows[0]
+        if tower is None:
+            assert key == "t5xxl"
+            continue
+        states, projected = core_output(core.encoder_of(clip, key), window)
+        rows = rows_of(core, tower, window)
+        with torch.no_grad():
+            assert relative(tower.states(rows), states) < 1e-5
+            vector = tower.text_vector(rows, core.end_of(window))
+        assert relative(vector, functional.normalize(projected, dim=-1)) < 1e-5
+        assert tower.dim == WIDTHS[f"clip_{key}"]
 
 
 def test_a_full_size_clip_l_in_half_precision_gives_what_core_gives(core, models_dir):
@@ -129,7 +130,7 @@ def test_other_families_are_named(core, tmp_path):
     clip = small_clip("flux", tmp_path, ("clip_l",))
     prompt = clip.tokenize(TEXT, return_word_ids=True)
     assert list(core.towers_for(clip, prompt, 64)) == ["l"]
-    with pytest.raises(DriftError, match="CLIP-L points into 64 .* t5xxl has no joint space"):
+    with pytest.raises(DriftError, match=r"CLIP-L points into 64 .* t5xxl has no joint space"):
         core.towers_for(clip, prompt, 128, "ViT-bigG")
 
 
@@ -139,11 +140,15 @@ LONG = TEXT + ", one of very many words" * 15  # two windows
 
 
 @pytest.mark.parametrize("kind", ["sd15", "sdxl", "sd3", "flux"])
-@pytest.mark.parametrize("text", [TEXT, LONG])
-def test_embeddings_in_place_of_numbers_come_out_bit_equal(core, tmp_path, kind, text):
+def test_embeddings_in_place_of_numbers_come_out_bit_equal(core, tmp_path, kind):
     clip = small_clip(kind, tmp_path)
-    if kind == "sdxl":
-        clip.clip_layer(-3)
+    check_bit_equal(core, clip, TEXT)
+    check_bit_equal(core, clip, LONG)
+    clip.clip_layer(-3)
+    check_bit_equal(core, clip, TEXT)
+
+
+def check_bit_equal(core, clip, text):
     expected = text_encode(clip, text)
     prompt = clip.tokenize(text, return_word_ids=True)
     keys = [key for key in prompt if core.text_tower(clip, key) is not None]
@@ -187,7 +192,9 @@ def test_a_prompt_moves_and_comes_back(core, tmp_path):
 
     def walk(start):
         aside = torch.randn(1, start.shape[1], generator=torch.Generator().manual_seed(2)) * 0.03
-        return F.normalize(start + torch.tensor([[0.0], [0.5], [1.0]]) * aside.to(start), dim=-1)
+        return functional.normalize(
+            start + torch.tensor([[0.0], [0.5], [1.0]]) * aside.to(start), dim=-1
+        )
 
     with torch.inference_mode():  # as nodes run
         moved = core.invert_prompt(clip, prompt, towers, free, walk, steps=40, keep=0.0)
@@ -202,7 +209,7 @@ def test_a_prompt_moves_and_comes_back(core, tmp_path):
     assert torch.equal(tokens[:, :4], still[0][:, :4].repeat(3, 1, 1))  # words before the carrier
     assert not torch.equal(tokens[2], still[0][0])
     # bigG's pooled vector is its text vector: it arrived.
-    pooled = F.normalize(extra["pooled_output"], dim=-1)
+    pooled = functional.normalize(extra["pooled_output"], dim=-1)
     cosines = (pooled * moved.targets["g"][0]).sum(-1)
     torch.testing.assert_close(cosines, moved.moved["g"][0].after, rtol=0, atol=1e-5)
 
@@ -228,7 +235,9 @@ def test_the_end_token_moves_exactly(core, tmp_path):
     clip.load_model()
     prompt = clip.tokenize("a red star", return_word_ids=True)
     tower = core.text_tower(clip, "l")
-    target = F.normalize(torch.randn(2, 64, generator=torch.Generator().manual_seed(3)), dim=-1)
+    target = functional.normalize(
+        torch.randn(2, 64, generator=torch.Generator().manual_seed(3)), dim=-1
+    )
 
     def walk(start):
         return torch.cat((start.to(target), target))
@@ -239,7 +248,7 @@ def test_the_end_token_moves_exactly(core, tmp_path):
     assert torch.equal(tokens[0], still[0][0][0])
     assert torch.equal(tokens[:, [0, 1, 2, 3, 5]], still[0][0][:, [0, 1, 2, 3, 5]].repeat(3, 1, 1))
     assert torch.equal(extra["pooled_output"], tokens[:, 4])
-    there = F.normalize(tokens[1:, 4] @ tower.projection.mT, dim=-1)
+    there = functional.normalize(tokens[1:, 4] @ tower.projection.mT, dim=-1)
     assert (there * target).sum(-1).min() > 1 - 1e-4
     clip.clip_layer(-2)
     with pytest.raises(DriftError, match="use through inversion"):

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from ..errors import DriftError
 from .tower import Prefix, TextTower
@@ -257,4 +257,4 @@ def _check(tower: TextTower, embeddings: Tensor, targets: Tensor, free: Tensor, 
 def unit_vector(tower: TextTower, embeddings: Tensor, end: int) -> Tensor:
     """(1, N) where a prompt of (1, T, W) input embeddings stands, by itself."""
     with torch.no_grad():
-        return F.normalize(tower.text_vector(embeddings.float(), end), dim=-1)
+        return functional.normalize(tower.text_vector(embeddings.float(), end), dim=-1)

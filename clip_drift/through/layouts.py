@@ -5,8 +5,8 @@ from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from ..errors import DriftError
 from .tower import Layer, TextTower, Weights
@@ -23,7 +23,10 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"quick_gelu": quick_gelu, "gelu": F.gelu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "quick_gelu": quick_gelu,
+    "gelu": functional.gelu,
+}
 
 
 class Stored(NamedTuple):
@@ -142,14 +145,12 @@ def _from_open_clip(state, activation, heads, width, name) -> TextTower:
         )
 
     positions = state["positional_embedding"]
-    projection = state.get("text_projection")
     return TextTower(
         tokens=_table(state["token_embedding.weight"]),
         positions=Stored(positions),
         layers=tuple(map(block, range(_count(state, "transformer.resblocks.")))),
         final_norm=stored("ln_final"),
-        # A bare parameter there, (W, N); a linear layer in models without a bare one.
-        projection=state.get("text_projection.weight") if projection is None else projection.mT,
+        projection=open_clip_projection(state),
         heads=heads,
         activation=activation,
         width=width,
@@ -159,7 +160,21 @@ def _from_open_clip(state, activation, heads, width, name) -> TextTower:
 
 
 def _table(weight: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda tokens: F.embedding(tokens.to(weight.device), weight)
+    return lambda tokens: functional.embedding(tokens.to(weight.device), weight)
+
+
+def open_clip_projection(state: Mapping[str, Tensor]) -> Tensor | None:
+    """(N, W) of a model in OpenCLIP's layout; None where its text tower has none.
+
+    A parameter of its own, (W, N), or a linear layer; in a tower of its own in some models.
+    """
+    for prefix in ("", "text."):
+        bare = state.get(f"{prefix}text_projection")
+        if bare is not None:
+            return bare.mT
+        if f"{prefix}text_projection.weight" in state:
+            return state[f"{prefix}text_projection.weight"]
+    return None
 
 
 def _count(state: Mapping[str, Tensor], prefix: str) -> int:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..sphere import at_least_float32
@@ -132,7 +132,7 @@ class TextTower:
         states = self.states(embeddings[:, : last + 1], after)
         rows = torch.arange(len(states), device=states.device)
         projection = self.projection.detach().to(states, copy=True)  # see _norm
-        return F.normalize(states[rows, end] @ projection.mT, dim=-1)
+        return functional.normalize(states[rows, end] @ projection.mT, dim=-1)
 
     def _run(
         self,
@@ -163,7 +163,7 @@ class TextTower:
             query = self._by_head(_linear(normed, layer.query))
             # The fused kernels' way back adds up in any order: not twice the same on a GPU.
             with sdpa_kernel(SDPBackend.MATH):
-                mixed = F.scaled_dot_product_attention(query, key, value, causal)
+                mixed = functional.scaled_dot_product_attention(query, key, value, causal)
             x = x + _linear(mixed.transpose(1, 2).flatten(2), layer.out)
             x = x + _linear(
                 self.activation(_linear(self._norm(layer.norm2, x), layer.up)), layer.down
@@ -178,7 +178,7 @@ class TextTower:
         with torch.no_grad(), weights(x) as (weight, bias):
             # Copies: tensors made in inference mode cannot be remembered for the way back.
             weight, bias = weight.clone(), None if bias is None else bias.clone()
-        return F.layer_norm(x, x.shape[-1:], weight, bias, self.eps)
+        return functional.layer_norm(x, x.shape[-1:], weight, bias, self.eps)
 
 
 class _Linear(torch.autograd.Function):
@@ -188,7 +188,7 @@ class _Linear(torch.autograd.Function):
     def forward(ctx, x: Tensor, weights: Weights) -> Tensor:
         ctx.weights = weights
         with weights(x) as (weight, bias):
-            return F.linear(x, weight, bias)
+            return functional.linear(x, weight, bias)
 
     @staticmethod
     def backward(ctx, *grads: Tensor):

@@ -7,6 +7,7 @@ from torch import Tensor, float32, zeros
 from ...clip_drift.errors import DriftError
 from ...clip_drift.openclip import OpenClipEncoder
 from ...clip_drift.text import TextStates
+from ...clip_drift.through.layouts import open_clip_projection
 
 # Vision towers by (width, layers), as people name them.
 KNOWN = {(1024, 24): "ViT-L", (1280, 32): "ViT-H", (1664, 48): "ViT-bigG"}
@@ -67,6 +68,10 @@ class ManagedOpenClip:
         """What the text tower says about a text; see there for the errors."""
         comfy.model_management.load_model_gpu(self._patcher)
         return self._encoder.encode_text([text]).to("cpu", float32)
+
+    def text_projection(self) -> Tensor | None:
+        """(N, W) from the text tower's end state into the joint space; None where it has none."""
+        return open_clip_projection(self._encoder.model.state_dict())
 
     def spelt_words(self, text: str) -> list[str]:
         """The words of a text that the model never learnt, as far as its tokenizer can tell."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...clip_drift.errors import DriftError
+from ...clip_drift.through.bank import behind
 from ...clip_drift.through.carriers import Candidate, choose_carrier
 from ...clip_drift.through.end_token import end_token_shifts
 from ...clip_drift.through.inversion import Moved, OnStep, invert
@@ -22,7 +23,7 @@ from .prompt_frames import (
     moved_frames,
     words_behind,
 )
-from .text_towers import NAMES, encoder_of, own_projection, text_tower
+from .text_towers import NAMES, encoder_of, text_tower
 
 Walk = Callable[[Tensor], Tensor]
 """From a text vector (1, N) to targets (F, N)."""
@@ -67,9 +68,9 @@ def towers_for(
         if tower is None:
             others.append(f"{key} has no joint space with pictures")
             continue
-        if tower.projection is None and projection is not None:
-            if projection.shape == (dim, tower.width):
-                tower = tower.with_projection(projection.float())
+        fits = projection is not None and projection.shape == (dim, tower.width)
+        if tower.projection is None and fits:
+            tower = tower.with_projection(projection.float())
         if tower.projection is None:
             others.append(f"{tower.name} comes without its text_projection")
         elif tower.dim == dim:
@@ -100,8 +101,12 @@ def free_words(
         DriftError: a word that is not in the text.
     """
     alone = tokenize(text)
-    return {key: _free(windows, alone[key], words, lambda t, k=key: as_tokens(tokenize(t)[k]))
-            for key, windows in prompt.items()}  # fmt: skip
+    return {
+        key: _free(
+            windows, alone[key], words, lambda phrase, key=key: as_tokens(tokenize(phrase)[key])
+        )
+        for key, windows in prompt.items()
+    }
 
 
 def _free(windows: Windows, text: Windows, words: str, tokenize) -> list[Tensor]:
@@ -115,20 +120,23 @@ def _free(windows: Windows, text: Windows, words: str, tokenize) -> list[Tensor]
 
 
 def pick_carrier(
-    tower: TextTower, key: str, tokenize: Callable[[str], Prompt], text: str,
-    carriers: Sequence[str], walk: Walk, device: torch.device,
-) -> str:  # fmt: skip
-    """Of phrases that may stand behind a text, the one that carries a motion furthest."""
-    from ...clip_drift.through.bank import behind
+    clip, key: str, tower: TextTower, text: str, carriers: Sequence[str], walk: Walk
+) -> str:
+    """Of phrases that may stand behind a text, the one that carries a motion furthest.
 
-    before = tokenize(text)[key]
+    Args:
+        key: of the tower's tokens.
+        carriers: phrases, see `clip_drift.through.carriers.CARRIERS`.
+        walk: from a text vector to its targets.
+    """
+    before = clip.tokenize(text, return_word_ids=True)[key]
     candidates = []
     for phrase in carriers:
-        window = tokenize(behind(text, phrase))[key][-1]
-        free = words_behind(tokenize(behind(text, phrase))[key], before)[-1]
-        end = end_of(window)
-        rows = input_embeddings(window, tower.embed).to(device)
-        candidates.append(Candidate(rows[:, : end + 1], free[: end + 1]))
+        windows = clip.tokenize(behind(text, phrase), return_word_ids=True)[key]
+        count = end_of(windows[-1]) + 1
+        rows = input_embeddings(windows[-1], tower.embed).to(clip.patcher.load_device)
+        free = words_behind(windows, before)[-1]
+        candidates.append(Candidate(rows[:, :count], free[:count]))
     return carriers[choose_carrier(tower, candidates, walk)]
 
 
@@ -228,14 +236,3 @@ def shifted_end_token(clip, prompt: Prompt, conditioning, tower: TextTower, walk
                 extra["pooled_output"] = pooled + shifts.to(pooled)
         result.append([moved, extra])
     return result
-
-
-__all__ = [
-    "MovedPrompt",
-    "free_words",
-    "invert_prompt",
-    "own_projection",
-    "pick_carrier",
-    "shifted_end_token",
-    "towers_for",
-]

@@ -55,11 +55,19 @@ def input_embeddings(window: Sequence[tuple], embed: Callable[[Tensor], Tensor])
 
     Args:
         embed: looks (1, T) token numbers up.
+
+    Raises:
+        DriftError: an embedding of another model's width, which core would leave out.
     """
     numbers = [0 if isinstance(key, Tensor) else int(key) for key, *_ in window]
     rows = embed(torch.tensor([numbers])).float()
     for place, (key, *_) in enumerate(window):
         if isinstance(key, Tensor):
+            if key.shape[-1] != rows.shape[-1]:
+                raise DriftError(
+                    f"the text holds an embedding of {key.shape[-1]} numbers, but this model's "
+                    f"have {rows.shape[-1]}: take it out of the text."
+                )
             rows[0, place] = key.to(rows)
     return rows
 

@@ -11,13 +11,10 @@ from comfy.utils import load_torch_file
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from ...clip_drift.openclip.weights import read_shapes
 from ...clip_drift.through.layouts import hugging_face_tower
 from ...clip_drift.through.tower import TextTower, Weights
 
 NAMES = {"l": "CLIP-L", "g": "CLIP-bigG", "h": "CLIP-H"}
-
-PROJECTION = ("text_projection", "text_projection.weight")
 
 SAME = 0.05
 """Relative difference below which two projections are one: a narrower type's rounding is less."""
@@ -95,21 +92,20 @@ def _files_of(clip) -> list[Path]:
 
 
 def _projections_in(path: Path, shape: torch.Size) -> list[Tensor]:
-    """The square text projections of that shape in a weight file."""
+    """The text projections of that shape in a weight file."""
     if not path.is_file():
-        return []
-    names = [
-        name
-        for name, its in read_shapes(path).items()
-        if name.split(".")[-1:] != ["bias"] and name.endswith(PROJECTION) and its == tuple(shape)
-    ]
-    if not names:
         return []
     if path.suffix == ".safetensors":
         with safe_open(path, framework="pt") as file:
-            return [file.get_tensor(name) for name in names]
-    tensors = load_torch_file(str(path), safe_load=True)
-    return [tensors[name] for name in names if name in tensors]
+            found = [file.get_tensor(name) for name in file.keys() if _is_projection(name)]  # noqa: SIM118
+    else:
+        tensors = load_torch_file(str(path), safe_load=True)
+        found = [tensor for name, tensor in tensors.items() if _is_projection(name)]
+    return [tensor for tensor in found if tensor.shape == shape]
+
+
+def _is_projection(name: str) -> bool:
+    return f".{name}".endswith((".text_projection", ".text_projection.weight"))
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

@@ -3,7 +3,7 @@
 import time
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from ...clip_drift.through.inversion import invert
 from ...clip_drift.through.layouts import tower_from_state
@@ -36,7 +36,7 @@ def measure(steps: int = 4, frames: int = FRAMES) -> dict[str, float]:
     carrier[-5:-1] = 1
     everywhere = torch.ones(WINDOW)
     everywhere[[0, -1]] = 0
-    targets = F.normalize(torch.randn(frames, 768, generator=generator), dim=-1)
+    targets = functional.normalize(torch.randn(frames, 768, generator=generator), dim=-1)
     options = {"steps": steps, "tolerance": 0.0}
     _passes(tower, prompt, targets, 1)
     passes = _seconds(lambda: _passes(tower, prompt, targets, steps))
