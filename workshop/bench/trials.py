@@ -71,7 +71,7 @@ class Trial:
     @cached_property
     def start(self) -> dict[str, Tensor]:
         """(1, E) the prompt's embedding, by `STARTS`."""
-        return {"said": self.told[:1], "unsaid": self._imagined(self.text["unsaid"])}
+        return {start: self._imagined(text) for start, text in self.text.items()}
 
     def _imagined(self, text: str) -> Tensor:
         return self.mini.imagine([text], seed=self.seed)
