@@ -1,5 +1,7 @@
 """A loaded CLIP's own towers, and moved prompts through its own encode."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from pack.clip_drift.errors import DriftError
@@ -11,18 +13,13 @@ TEXT = "a (red:1.3) star on the left of a dark room"
 
 @pytest.fixture(scope="module")
 def core(pack):
-    """The pack's modules that need ComfyUI's."""
-    from pack.nodes.core import moved_prompt, prompt_frames, text_towers
+    """The pack's functions that need ComfyUI's modules."""
+    from pack.nodes.core import caption_prompts, moved_prompt, prompt_frames, text_towers
 
-    class Core:
-        pass
-
-    for module in (moved_prompt, prompt_frames, text_towers):
-        vars(Core).items()
-        for name, value in vars(module).items():
-            if not name.startswith("__"):
-                setattr(Core, name, staticmethod(value) if callable(value) else value)
-    return Core
+    found = SimpleNamespace()
+    for module in (caption_prompts, moved_prompt, prompt_frames, text_towers):
+        vars(found).update({k: v for k, v in vars(module).items() if not k.startswith("__")})
+    return found
 
 
 def text_encode(clip, text):
@@ -253,3 +250,60 @@ def test_the_end_token_moves_exactly(core, tmp_path):
     clip.clip_layer(-2)
     with pytest.raises(DriftError, match="use through inversion"):
         core.shifted_end_token(clip, prompt, still, tower, walk)
+
+
+# --- Carriers and captions ------------------------------------------------------------------------
+
+
+def towards(clip, core, key, text):
+    """A walk to where another text stands, in four frames."""
+    tower = core.text_tower(clip, key)
+    window = clip.tokenize(text, return_word_ids=True)[key][0]
+    with torch.no_grad():
+        goal = tower.text_vector(rows_of(core, tower, window), core.end_of(window))
+    return lambda start: functional.normalize(
+        torch.lerp(start, goal, torch.linspace(0, 1, 4)[:, None]), dim=-1
+    )
+
+
+def test_the_carrier_whose_words_lead_there_is_picked(core, tmp_path):
+    clip = small_clip("sd15", tmp_path, ("clip_l",))
+    clip.load_model()
+    tower = core.text_tower(clip, "l")
+    walk = towards(clip, core, "l", "a red star, far away on the right side")
+    # One word is not enough to say six; the words themselves need not move at all.
+    phrases = ["here", "far away on the right side", "now"]
+    assert core.pick_carrier(clip, "l", tower, "a red star", phrases, walk) == phrases[1]
+
+
+def test_chosen_captions_come_out_as_core_encodes_them(core, tmp_path):
+    clip = small_clip("flux", tmp_path, ("clip_l",))
+    clip.load_model()
+    tower = core.text_tower(clip, "l")
+    long = "a red star " + "very " * 260 + "far"  # beyond T5's shortest window of 256
+    texts = ["a red star on the left", "a red star in the middle", "a red star at night", long]
+    bank = core.tower_vectors(clip, "l", tower, texts)
+    for row, text in zip(bank[:3], texts[:3], strict=True):
+        pooled = text_encode(clip, text)[0][1]["pooled_output"][0]  # Flux's is not projected
+        expected = functional.normalize(tower.projection @ pooled, dim=0)
+        torch.testing.assert_close(row, expected, rtol=0, atol=1e-5)
+    again = core.tower_vectors(clip, "l", tower, texts[::-1])
+    assert torch.equal(again, bank.flip(0))
+
+    path = core.CaptionPath(torch.tensor([[0], [2], [0]]), torch.ones(3, 1), torch.ones(3))
+    ((tokens, extra),) = core.encode_captions(clip, texts, path)
+    for frame, index in enumerate((0, 2, 0)):
+        one, its = text_encode(clip, texts[index])[0]
+        assert torch.equal(tokens[frame], one[0])
+        assert torch.equal(extra["pooled_output"][frame], its["pooled_output"][0])
+
+    half = core.CaptionPath(torch.tensor([[0, 1]]), torch.tensor([[0.25, 0.75]]), torch.ones(1))
+    ((tokens, _),) = core.encode_captions(clip, texts, half)
+    first, second = (text_encode(clip, text)[0][0] for text in texts[:2])
+    torch.testing.assert_close(tokens, 0.25 * first + 0.75 * second)
+
+    ((tokens, _),) = core.encode_captions(
+        clip, texts, core.CaptionPath(torch.tensor([[0], [3]]), torch.ones(2, 1), torch.ones(2))
+    )
+    assert len(tokens) == 2
+    assert torch.equal(tokens[1], text_encode(clip, long)[0][0][0])
