@@ -28,6 +28,7 @@ LANGUAGES = {
 }
 ENTRY = re.compile(r"- \*\*(?P<name>\w+)\*\*(?P<shown> «[^»]+»)?(?P<facts>(?:[^.]|\.\d)*)\. \S")
 LARGEST_PICTURE = 60_000
+FOLDERS = ("clip_drift", "kandinsky22", "nodes")  # whose code speaks to users
 
 every_language = pytest.mark.parametrize("language", LANGUAGES)
 
@@ -188,11 +189,7 @@ def test_the_errors_explained_are_those_that_nodes_raise(infos, language):
 
 def texts_in_code() -> set[str]:
     """Every piece of text in the pack's code, strings written in parts joined."""
-    files = [
-        path
-        for folder in ("clip_drift", "nodes", "kandinsky22")
-        for path in (REPO / folder).rglob("*.py")
-    ]
+    files = [path for folder in FOLDERS for path in (REPO / folder).rglob("*.py")]
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in files]
     nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     return {node.value for node in nodes if isinstance(node.value, str)}

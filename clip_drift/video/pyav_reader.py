@@ -77,7 +77,7 @@ class SquareScaler:
         self._crop = crop
         self._pixel_aspect = pixel_aspect
         self._hdr = hdr
-        self._yuv, self._rgb = ("yuv444p16le", "rgb48le") if hdr else ("yuv444p", "rgb24")
+        self._yuv, self._rgb = ("yuv444p10le", "rgb48le") if hdr else ("yuv444p", "rgb24")
         self._scale = VideoReformatter()
         self._to_rgb = VideoReformatter()
 
