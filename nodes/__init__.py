@@ -2,6 +2,7 @@
 
 from . import (
     compare,
+    consistency,
     drift,
     encoder,
     files,
@@ -22,6 +23,7 @@ SECTIONS = (
     rotation,
     prompt,
     noise,
+    consistency,
     frames,
     loop,
 )
