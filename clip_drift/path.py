@@ -1,6 +1,7 @@
 """A clip's path in the picture: how far what moves has come, frame by frame."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ def path_in_picture(thumbnails: Tensor) -> Tensor:
     """
     frames = thumbnails.float().movedim(-1, 1)
     size = torch.tensor([frames.shape[3], frames.shape[2]])
-    steps = [_shift(before, after) for before, after in zip(frames, frames[1:], strict=False)]
+    steps = [_shift(before, after) for before, after in pairwise(frames)]
     path = torch.tensor([(0.0, 0.0), *steps]).cumsum(0)
     if path.abs().max() < 1:
         path = _centres(frames)
