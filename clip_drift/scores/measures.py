@@ -119,7 +119,7 @@ def score(motion: Motion, reference: Motion) -> Scores:
         motion_ratio=length / whole if whole else 0.0,
         clip_f=float(motion.gram.diagonal(1).mean()),
         clip_t=None if motion.prompt is None else float(motion.prompt.mean()),
-        background_consistency=_background_consistency(motion.gram),
+        background_consistency=background_consistency(motion.gram),
         path_length=length,
         straightness=0.0 if motion.is_still() else float(motion.between[0, -1]) / length,
     )
@@ -137,6 +137,11 @@ def _gram_correlation(motion: Motion, reference: Motion) -> float:
     return pearson(motion.pairs, reference.pairs) or 0.0
 
 
-def _background_consistency(gram: Tensor) -> float:
+def background_consistency(gram: Tensor) -> float:
+    """How alike each frame is to the one before and to the first, of 1, from (F, F) cosines.
+
+    Reference: Huang et al., "VBench: Comprehensive Benchmark Suite for Video Generative Models",
+    2024.
+    """
     before, first = gram.diagonal(1).clamp_min(0), gram[0, 1:].clamp_min(0)
     return float((before + first).mean() / 2)
