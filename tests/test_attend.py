@@ -291,3 +291,39 @@ def test_a_shorter_walk_than_the_batch_is_refused(attending, drawn):
     """Core repeats the prompts from the first, or in windows takes the first ones for each."""
     with pytest.raises(ValueError, match="3 frames but the latent 4"):
         drawn(attending("sd15"), "sd15", prompts("sd15", 3))
+
+
+# --- Kandinsky 2.2, whose pixels and image tokens share keys --------------------------------------
+
+
+@pytest.fixture(scope="module")
+def decoder(pack, tmp_path_factory):
+    from pack.workshop.rig.kandinsky_sampling import Decoder
+
+    return Decoder(pack, tmp_path_factory.mktemp("decoder"))
+
+
+def test_kandinsky_keeps_each_frames_own_image_tokens(pack, models, decoder):
+    """Frame 0 stays, the others change; and with all pixels the same their images still count."""
+    from pack.workshop.rig.kandinsky_sampling import conditioning, embedding
+
+    def run(model, frames: list[int]) -> torch.Tensor:
+        positive = conditioning(embedding(4, F)[frames])
+        positive[0][1]["clip_drift_frames"] = frames
+        latent = {"samples": torch.zeros(len(frames), 4, 8, 8), "batch_index": frames}
+        return models.sample(model, positive, latent, conditioning(embedding(5)))[0]
+
+    plain = decoder.model(clip_x0=True)
+    node = pack.nodes.consistency.ClipDriftAttendFirst
+    for mode in ("first", "first and own"):
+        model = node.execute(plain, mode, 1.0, 0.0, 1.0, "all").args[0]
+        batch = run(model, [*range(F)])
+        steps = [apart(a, b) for a, b in zip(batch, run(plain, [*range(F)]), strict=True)]
+        pair = apart(run(model, [0, 2]), batch[[0, 2]])
+        print(f"{mode}: frame 0 {steps[0]:.1e}, the others {min(steps[1:]):.1e}, pair {pair:.1e}")
+        assert steps[0] < SAME
+        assert min(steps[1:]) > 20 * SAME
+        assert pair < SAME
+    for blocks in ("down", "middle", "up"):
+        part = node.execute(plain, "first", 1.0, 0.0, 1.0, blocks).args[0]
+        assert apart(run(part, [*range(F)]), run(plain, [*range(F)])) > 4 * SAME

@@ -15,7 +15,7 @@ STEPS = 16
 FIRST, SECOND = 1, 3
 """Steps of the schedule at t1 and t0: timesteps 869 and 745, near the published 941 and 881."""
 CFG = 3.0
-PIXELS = 128
+PIXELS = 64
 MOVE = (13.0, -9.0)
 """Pixels from frame to frame."""
 SEED = 4
