@@ -12,8 +12,8 @@ import torch
 
 FRAMES = 3
 STEPS = 16
-FIRST, SECOND = 1, 3
-"""Steps of the schedule at t1 and t0: timesteps 869 and 745, near the published 941 and 881."""
+FIRST, SECOND = 1, 2
+"""Steps of the schedule at t1 and t0: timesteps 869 and 807, near the published 941 and 881."""
 CFG = 3.0
 PIXELS = 64
 MOVE = (13.0, -9.0)
@@ -156,6 +156,8 @@ def apart(a: torch.Tensor, b: torch.Tensor) -> np.ndarray:
 def test_the_frames_are_those_of_the_published_pipeline(pack, model, scheduler, published):
     ours = drawn(pack, model, scheduler)
     print(f"frames apart by {apart(ours, published)}")
+    # What is left after frame 0 is the pipeline's: it raises the noise by the variances of steps
+    # t0 to t1 - 1 instead of t0 + 1 to t1, by 5e-4 too little here, and then samples from t1.
     assert apart(ours, published).max() < 1e-3
 
 

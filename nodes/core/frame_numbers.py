@@ -69,7 +69,7 @@ def _number_rows(executor, model, conds, x, timestep, model_options):
     options = model_options["transformer_options"]
     window, whole = options.get("context_window"), options.get(_WHOLE)
     if window is None or whole is None or window.dim != 0:
-        numbers = _given_numbers(conds) or list(range(len(x)))
+        numbers = _given_numbers(conds, len(x)) or list(range(len(x)))
         return executor(model, conds, x, timestep, _with_option(model_options, FRAMES, numbers))
     numbers = _window_rows(window)
     if 0 in numbers:
@@ -87,9 +87,10 @@ def _number_rows(executor, model, conds, x, timestep, model_options):
     return [output[1:] for output in outputs]
 
 
-def _given_numbers(conds) -> list[int] | None:
+def _given_numbers(conds, rows: int) -> list[int] | None:
+    """One frame's prompt may also serve a batch of latents, whose frames it does not number."""
     found = (cond[FRAMES] for prompts in conds for cond in prompts or [] if FRAMES in cond)
-    return next(found, None)
+    return next((numbers for numbers in found if len(numbers) == rows), None)
 
 
 def _window_rows(window) -> list[int]:
