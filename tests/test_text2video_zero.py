@@ -168,3 +168,65 @@ def test_attention_and_motion_both_count(pack, model, scheduler, published, chan
     print(f"frames apart by {apart(ours, published)}")
     assert apart(ours, published)[0] < 1e-3
     assert apart(ours, published)[1:].min() > 0.02
+
+
+# --- The node alone ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def warp(pack):
+    def run(model, start, latent, sigmas, frames=FRAMES, move=MOVE, strength=1.0, drift=None):
+        latents = {"samples": start}, {"samples": latent}
+        given = torch.tensor(sigmas), frames, *move, SEED, strength
+        node = pack.nodes.consistency.ClipDriftWarpFirst
+        return node.execute(model, *latents, *given, drift=drift).args[0]
+
+    return run
+
+
+def test_a_flow_model_gets_its_own_noise(pack, warp):
+    """Latents between samplers are x / (1 − σ), in the latent format's own scale and shift."""
+    models = importlib.import_module("pack.tests.core_models")
+    flux, low, high = models.flux(), 0.6, 0.8
+    start, drawn = randn(1, 16, 8, 8, seed=5), randn(1, 16, 8, 8, seed=6)
+    generator = torch.Generator().manual_seed(SEED)
+    noise = [torch.randn(1, 16, 8, 8, generator=generator) for _ in range(2)][1]
+    found = warp(flux, start, drawn, [high, 0.7, low], 2, (8.0, 0.0))["samples"]
+    assert torch.equal(found[:1], start)
+    shape = flux.model.latent_format
+    x = (1 - low) * shape.process_in(drawn).roll(1, -1)
+    x[..., 0] = (1 - low) * shape.process_in(drawn)[..., 0]  # reflected: the edge comes twice
+    scale = (1 - high) / (1 - low)
+    x = scale * x + (high**2 - (scale * low) ** 2) ** 0.5 * noise
+    torch.testing.assert_close(found[1:], shape.process_out(x / (1 - high)), rtol=1e-4, atol=1e-4)
+
+
+def test_a_clip_says_the_path(pack, model, warp):
+    drift = importlib.import_module(f"{pack.clip_drift.__name__}.drift").Drift
+    frames = torch.zeros(4, 48, 48, 3, dtype=torch.uint8)
+    for i in range(4):
+        frames[i, 10 + 6 * i : 20 + 6 * i, 12:22] = 200  # 6 of 48 down a frame: 2 of 16 latents
+    clip = drift.from_embeddings(randn(4, 8, seed=1), thumbnails=frames)
+    start, drawn = torch.zeros(1, 4, 16, 16), randn(1, 4, 16, 16, seed=6)
+    # Between levels as near as these noise of 0.0141 comes back; 5 of it is what is allowed.
+    found = warp(model, start, drawn, [1.0001, 1.0], drift=clip)
+    quiet = 5 * 0.0142 / model.model.latent_format.scale_factor
+    assert found["batch_index"] == [0, 1, 2, 3]
+    for i in range(1, 4):
+        moved = found["samples"][i, :, 2 * i :] - drawn[0, :, : 16 - 2 * i]
+        assert moved.abs().max() < quiet
+    still = warp(model, start, drawn, [1.0001, 1.0], drift=clip, strength=0.0)["samples"]
+    assert (still[1:] - drawn).abs().max() < quiet
+
+
+def test_what_cannot_be_warped_is_refused(pack, model, warp):
+    drift = importlib.import_module(f"{pack.clip_drift.__name__}.drift").Drift
+    one = torch.zeros(1, 4, 8, 8)
+    with pytest.raises(ValueError, match="latent holds 2 pictures, but every frame begins"):
+        warp(model, one, one.expand(2, -1, -1, -1), [2.0, 1.0])
+    with pytest.raises(ValueError, match=r"start has shape \(1, 4, 8, 8\) and latent"):
+        warp(model, one, torch.zeros(1, 4, 8, 16), [2.0, 1.0])
+    with pytest.raises(ValueError, match="begin at 1 and end at 2"):
+        warp(model, one, one, [1.0, 2.0])
+    with pytest.raises(ValueError, match="so it has no path in the picture"):
+        warp(model, one, one, [2.0, 1.0], drift=drift.from_embeddings(randn(4, 8, seed=1)))
