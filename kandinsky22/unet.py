@@ -104,7 +104,8 @@ class Unet(nn.Module):
             x: (B, in_channels, h, w), of any h and w.
             timesteps: (B,), 0 to 999, whole or not.
             context: (B, 1, embed_dim) or (B, embed_dim), CLIP's image embedding.
-            options: handed on to every call of the attention.
+            options: handed on to every call of the attention, with `block`, ("input", "middle"
+                or "output", number), which says where it is.
 
         Returns:
             (B, latent_channels, h, w).
@@ -120,11 +121,11 @@ class Unet(nn.Module):
 
         x = self.conv_in(x)
         skips = [x]
-        for stage in self.down_blocks:
-            x = stage(x, skips, *given, **options)
-        x = self.mid_block(x, *given, **options)
-        for stage in self.up_blocks:
-            x = stage(x, skips, *given, **options)
+        for level, stage in enumerate(self.down_blocks):
+            x = stage(x, skips, *given, block=("input", level), **options)
+        x = self.mid_block(x, *given, block=("middle", 0), **options)
+        for level, stage in enumerate(self.up_blocks):
+            x = stage(x, skips, *given, block=("output", level), **options)
         x = self.conv_out(activate(self.conv_norm_out(x)))
         return x[:, : self.latent_channels]
 

@@ -2,6 +2,7 @@
 
 from . import (
     compare,
+    consistency,
     drift,
     encoder,
     files,
@@ -24,6 +25,7 @@ SECTIONS = (
     prompt,
     words,
     noise,
+    consistency,
     frames,
     loop,
 )

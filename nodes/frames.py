@@ -36,6 +36,14 @@ class ClipDriftFrames(io.ComfyNode):
                     max=1_000_000,
                     tooltip="How many frames; 0 takes all that follow.",
                 ),
+                io.Boolean.Input(
+                    "anchor",
+                    default=False,
+                    optional=True,
+                    tooltip="Sample the first frame along with every other one, for Attend to "
+                    "First Frame. Each entry then holds two frames, the first one's before its "
+                    "own: after the sampler, Latent From Batch with batch_index -1 keeps its own.",
+                ),
             ],
             outputs=[
                 io.Conditioning.Output(
@@ -50,7 +58,7 @@ class ClipDriftFrames(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, conditioning, latent, start, count):
+    def execute(cls, conditioning, latent, start, count, anchor=False):
         total = common_frames(conditioning, latent)
         if start >= total:
             raise DriftError(
@@ -65,8 +73,8 @@ class ClipDriftFrames(io.ComfyNode):
                 f"the frame of the walk to use (0 to {total - 1})."
             )
         return io.NodeOutput(
-            [conditioning_frame(conditioning, i, total) for i in frames],
-            [latent_frame(latent, i) for i in frames],
+            [conditioning_frame(conditioning, i, total, anchor) for i in frames],
+            [latent_frame(latent, i, anchor) for i in frames],
         )
 
 

@@ -1,15 +1,29 @@
 """CLIP Drift/Frame loop: frames one after another, each fed by the one before."""
 
+from typing import NamedTuple
+
 import torch
 from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder, is_link
 
 from ..clip_drift.errors import DriftError
 from .core import sockets
-from .core.batches import common_frames, join_latents, latent_frame, picture_samples
+from .core.batches import common_frames, join_latents, last_frame, latent_frame, picture_samples
 from .core.conditioning import conditioning_frame
 
 CATEGORY = "CLIP Drift/Frame loop"
+
+
+class LoopLength(NamedTuple):
+    """What CLIP_DRIFT_LOOP carries from a loop's start to its end.
+
+    Attributes:
+        frames: how many there are.
+        anchor: whether every frame after the first is sampled with the first one before it.
+    """
+
+    frames: int
+    anchor: bool
 
 
 class ClipDriftLoopStart(io.ComfyNode):
@@ -38,6 +52,13 @@ class ClipDriftLoopStart(io.ComfyNode):
                     tooltip="How much of the previous frame's result goes into what a frame starts "
                     "from. It shows only where the sampler's denoise is below 1.",
                 ),
+                io.Boolean.Input(
+                    "anchor",
+                    default=False,
+                    optional=True,
+                    tooltip="Sample the first frame along with every other one, for Attend to "
+                    "First Frame; Frame Loop End drops it again.",
+                ),
             ],
             outputs=[
                 sockets.Loop.Output("loop", tooltip="For Frame Loop End."),
@@ -48,12 +69,11 @@ class ClipDriftLoopStart(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, conditioning, latent, feedback):
+    def execute(cls, conditioning, latent, feedback, anchor=False):
         picture_samples(latent)
         frames = common_frames(conditioning, latent)
-        return io.NodeOutput(
-            frames, conditioning_frame(conditioning, 0, frames), latent_frame(latent, 0), 0
-        )
+        first = conditioning_frame(conditioning, 0, frames)
+        return io.NodeOutput(LoopLength(frames, anchor), first, latent_frame(latent, 0), 0)
 
 
 class ClipDriftLoopStep(io.ComfyNode):
@@ -78,20 +98,26 @@ class ClipDriftLoopStep(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, conditioning, latent, feedback, previous, index):
-        frame = latent_frame(latent, index)
-        given, result = frame["samples"], picture_samples(previous, "the loop's latent")
+    def execute(cls, conditioning, latent, feedback, previous, index, anchor=False):
+        frame = latent_frame(latent, index, anchor)
+        result = picture_samples(previous, "the loop's latent")
+        if anchor:
+            result = result[-1:]
+        given = frame["samples"]
         if given.ndim < result.ndim:  # models of pictures and video in one make (B, C, 1, H, W)
             given = given.unsqueeze(2)
+        before, given = given[:-1], given[-1:]
         if given.shape != result.shape:
             raise DriftError(
                 f"the loop's result has shape {tuple(result.shape)} but its frames start from "
                 f"{tuple(given.shape)}: keep the size within the loop, and scale after its end."
             )
         if feedback:
-            frame["samples"] = torch.lerp(given, result.to(given), feedback)
+            fed = torch.lerp(given, result.to(given), feedback)
+            frame["samples"] = torch.cat([before, fed])
         frames = common_frames(conditioning, latent)
-        return io.NodeOutput(frames, conditioning_frame(conditioning, index, frames), frame, index)
+        prompt = conditioning_frame(conditioning, index, frames, anchor)
+        return io.NodeOutput(LoopLength(frames, anchor), prompt, frame, index)
 
 
 class ClipDriftLoopEnd(io.ComfyNode):
@@ -126,7 +152,7 @@ class ClipDriftLoopEnd(io.ComfyNode):
 
         graph = GraphBuilder()
         results = {"frame_0": result}
-        for i in range(1, loop):
+        for i in range(1, loop.frames):
             step = graph.node("ClipDriftLoopStep", f"{i}/{start_id}", **start["inputs"])
             step.set_input("previous", results[f"frame_{i - 1}"])
             step.set_input("index", i)
@@ -143,7 +169,7 @@ class ClipDriftLoopEnd(io.ComfyNode):
                         name, copies[value[0]].out(value[1]) if inside else value
                     )
             results[f"frame_{i}"] = copies[result[0]].out(result[1])
-        collected = graph.node("ClipDriftLoopCollect", "collect", **results)
+        collected = graph.node("ClipDriftLoopCollect", "collect", **results, anchor=loop.anchor)
         return io.NodeOutput(collected.out(0), expand=graph.finalize())
 
 
@@ -189,8 +215,9 @@ class ClipDriftLoopCollect(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, **frames):
-        return io.NodeOutput(join_latents([frames[f"frame_{i}"] for i in range(len(frames))]))
+    def execute(cls, anchor, **results):
+        frames = [results[f"frame_{i}"] for i in range(len(results))]
+        return io.NodeOutput(join_latents([last_frame(f) for f in frames] if anchor else frames))
 
 
 NODES = [ClipDriftLoopStart, ClipDriftLoopStep, ClipDriftLoopEnd, ClipDriftLoopCollect]

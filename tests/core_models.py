@@ -87,6 +87,13 @@ def flux():
 
 
 @cache
+def wan():
+    """A video model."""
+    config = {"image_model": "wan2.1", "model_type": "t2v", "dim": 32, "ffn_dim": 64}
+    return _patcher(supported.WAN21_T2V, config | {"num_heads": 2, "num_layers": 1})
+
+
+@cache
 def kandinsky5():
     """The video model: latents (B, 16, T, H, W)."""
     return _patcher(supported.Kandinsky5, KANDINSKY5)

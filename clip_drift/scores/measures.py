@@ -165,14 +165,23 @@ def score(motion: Motion, reference: Motion) -> Scores:
     length, whole = float(motion.angles.sum()), float(reference.angles.sum())
     still = motion.is_still() or reference.is_still()
     even = motion.has_even_pace() or reference.has_even_pace()
-    near, first = motion.gram.diagonal(1), motion.gram[0, 1:]
     return Scores(
         angle_spearman=0.0 if even else spearman(motion.angles, reference.angles) or 0.0,
         gram_correlation=0.0 if still else pearson(motion.pairs, reference.pairs) or 0.0,
         motion_ratio=length / whole if whole else 0.0,
-        clip_f=float(near.mean()),
+        clip_f=float(motion.gram.diagonal(1).mean()),
         clip_t=None if motion.prompt is None else float(motion.prompt.mean()),
-        background_consistency=float((near.clamp_min(0) + first.clamp_min(0)).mean() / 2),
+        background_consistency=background_consistency(motion.gram),
         path_length=length,
         straightness=0.0 if motion.is_still() else float(motion.between[0, -1]) / length,
     )
+
+
+def background_consistency(gram: Tensor) -> float:
+    """How alike each frame is to the one before and to the first, of 1, from (F, F) cosines.
+
+    Reference: Huang et al., "VBench: Comprehensive Benchmark Suite for Video Generative Models",
+    2024.
+    """
+    before, first = gram.diagonal(1).clamp_min(0), gram[0, 1:].clamp_min(0)
+    return float((before + first).mean() / 2)

@@ -15,6 +15,7 @@ from comfy.ldm.modules.attention import attention_pytorch, optimized_attention
 from torch import Tensor
 
 from ...clip_drift.errors import DriftError
+from ...nodes.core.attention import JOINT
 from ..unet import Unet, unet_config
 from .latent import Kandinsky22Latent
 from .lora import diffusers_lora_keys
@@ -104,6 +105,8 @@ def _clipped(args: dict) -> Tensor:
 class NativeUnet(Unet):
     """The UNet, called as ComfyUI calls its own and with the attention that it chose."""
 
+    replaceable = (JOINT,)
+
     def __init__(self, **config):
         super().__init__(**config, attention=_attention)
 
@@ -115,10 +118,16 @@ class NativeUnet(Unet):
         return super().forward(x, timesteps, context, transformer_options=transformer_options)
 
 
-def _attention(q: Tensor, k: Tensor, v: Tensor, heads: int, **options) -> Tensor:
+def _attention(
+    q: Tensor, k: Tensor, v: Tensor, heads: int, block=None, transformer_options=None, **options
+) -> Tensor:
+    given = transformer_options or {}
+    replace = given.get("patches_replace", {}).get(JOINT, {}).get(block)
+    if replace is not None:
+        return replace(q, k, v, given | {"n_heads": heads})
     # On the CPU core prefers its sub-quadratic attention, which is slower than torch's.
     best = attention_pytorch if q.device.type == "cpu" else optimized_attention
-    return best(q, k, v, heads, **options)
+    return best(q, k, v, heads, transformer_options=transformer_options, **options)
 
 
 class Kandinsky22Config(comfy.supported_models_base.BASE):

@@ -3,7 +3,7 @@
 from torch import Tensor, cat
 
 from ...clip_drift.errors import DriftError
-from .conditioning import conditioning_frames
+from .conditioning import conditioning_frames, with_anchor
 
 
 def is_video(samples: Tensor) -> bool:
@@ -47,19 +47,26 @@ def picture_samples(latent: dict, what: str = "latent") -> Tensor:
     return samples
 
 
-def latent_frame(latent: dict, i: int) -> dict:
+def latent_frame(latent: dict, i: int, anchor: bool = False) -> dict:
     """Entry i of a LATENT, with the batch_index that gives it its own noise.
 
     A latent of one serves every frame, with one noise for all.
+
+    Args:
+        anchor: whether frame 0 goes before it, see :func:`with_anchor`.
     """
     samples = latent_samples(latent)
     indices = latent.get("batch_index", range(len(samples)))
-    place = i if len(samples) > 1 else 0
-    frame = {**latent, "samples": _frame(samples, i), "batch_index": [indices[place]]}
+    places = [n if len(samples) > 1 else 0 for n in with_anchor(i, anchor)]
+    frame = {
+        **latent,
+        "samples": samples[places],
+        "batch_index": [indices[place] for place in places],
+    }
     mask = latent.get("noise_mask")
     # A video's mask may have one entry a latent frame instead.
     if mask is not None and (not is_video(samples) or len(mask) == len(samples)):
-        frame["noise_mask"] = _frame(mask, i)
+        frame["noise_mask"] = mask[places] if len(mask) > 1 else mask
     return frame
 
 
@@ -88,5 +95,8 @@ def common_frames(conditioning, latent: dict) -> int:
     return sizes.pop() if sizes else 1
 
 
-def _frame(batch: Tensor, i: int) -> Tensor:
-    return batch[i : i + 1] if len(batch) > 1 else batch
+def last_frame(latent: dict) -> dict:
+    """A LATENT's last entry: the frame itself, where an anchor went before it."""
+    frame = {**latent, "samples": latent["samples"][-1:]}
+    frame |= {k: latent[k][-1:] for k in ("noise_mask", "batch_index") if latent.get(k) is not None}
+    return frame

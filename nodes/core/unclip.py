@@ -22,6 +22,11 @@ def has_images(extra: dict) -> bool:
     return bool(extra.get(KEY))
 
 
+def walks_images(extra: dict) -> bool:
+    """Whether they differ from frame to frame."""
+    return any(WALKED in entry for entry in extra.get(KEY, []))
+
+
 def walked_images(extra: dict, move: Callable[[Tensor], Tensor]) -> dict:
     """The image embeddings moved: what to set in a conditioning's dict.
 

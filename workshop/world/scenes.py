@@ -39,9 +39,10 @@ CENTRE = (0.22, 0.78)  # range of x and of y
 RADIUS = (0.10, 0.22)  # with the centre's range: the shape stays inside the picture
 TURN = (-math.pi / 10, math.pi / 10)  # the star's ends are still half a symmetry apart
 
-# Brings the shapes to about one area, and how many turns bring each back to itself.
+# Brings the shapes to about one area.
 _SCALE = {"circle": 0.92, "square": 0.82, "triangle": 1.20, "star": 1.25}
-_FOLD = {"square": 4, "triangle": 3, "star": 5}
+FOLD = {"square": 4, "triangle": 3, "star": 5}
+"""How many turns bring each shape back to itself; a circle's cannot be told."""
 _STAR_WAIST = 0.5
 
 
@@ -208,14 +209,14 @@ def measure(pictures: Tensor, shape: Tensor | None = None) -> Measures:
     if shape is not None:
         for number, name in enumerate(SHAPES):
             rows = shape.to(x.device) == number
-            if name in _FOLD and rows.any():
+            if name in FOLD and rows.any():
                 turn[rows] = _turn(weight[rows], place, x[rows], y[rows], name)
     return Measures(x=x, y=y, area=mass / size**2, turn=turn, rgb=rgb)
 
 
 def _turn(weight: Tensor, place: Tensor, x: Tensor, y: Tensor, name: str) -> Tensor:
     """The phase of the moment that turns with the shape's own symmetry."""
-    fold = _FOLD[name]
+    fold = FOLD[name]
     dx, dy = place - x[:, None, None], place[:, None] - y[:, None, None]
     angle, length = torch.atan2(dx, -dy), torch.hypot(dx, dy)
     moment = weight * length**fold
