@@ -1,20 +1,23 @@
 """What the Manager installs and the registry publishes."""
 
+import copy
+import io
 import re
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
+import pytest
+from pack.workshop import release
+from pack.workshop.examples.icon import FILE as ICON
+from pack.workshop.examples.icon import icon
 from pack.workshop.rig.install import comfy
 from pack.workshop.rig.paths import REPO
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    from pip._vendor import tomli as tomllib
-
-PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = release.project()
+CHANGES = (REPO / "CHANGELOG.md").read_text(encoding="utf-8")
+MOST_BYTES = 20_000_000  # of the zip
 
 # The registry flags packs that hold these anywhere.
 FLAGGED = re.compile(r"\bsubprocess\b|\beval\(|\bexec\(|\b__import__\b")
@@ -48,7 +51,44 @@ def test_the_registry_gets_what_it_needs():
 
 def test_the_version_has_an_entry_in_the_changelog():
     version = PROJECT["project"]["version"]
-    assert f"## {version}\n" in (REPO / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {version}\n" in CHANGES
+    assert f"\nversion: {version}\n" in (REPO / "CITATION.cff").read_text(encoding="utf-8")
+
+
+FILLED = copy.deepcopy(PROJECT)
+FILLED["project"]["urls"]["Repository"] = FILLED["tool"]["comfy"]["Icon"] = "https://example.org"
+FILLED["tool"]["comfy"]["PublisherId"] = "somebody"
+VERSION = PROJECT["project"]["version"]
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "says"),
+    [
+        ("project.urls", "Repository", "Repository, the address"),
+        ("tool.comfy", "Icon", "Icon, the address"),
+        ("tool.comfy", "PublisherId", "PublisherId, your publisher"),
+    ],
+)
+def test_nothing_is_released_before_its_publisher_has_filled_in_who_and_where(table, key, says):
+    assert release.missing(FILLED, CHANGES, f"v{VERSION}") == []
+    config = copy.deepcopy(FILLED)
+    first, second = table.split(".")
+    config[first][second][key] = ""
+    (problem,) = release.missing(config, CHANGES)
+    assert says in problem
+    assert f"`{key}`" in (REPO / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def test_a_release_has_the_tag_of_its_version_and_an_entry():
+    assert "The tag is v9.9.9" in release.missing(FILLED, CHANGES, "v9.9.9")[0]
+    assert release.missing(FILLED, "# Changelog\n") == [f"CHANGELOG.md has no entry {VERSION}."]
+
+
+def test_the_icon_is_a_square_that_the_registry_takes():
+    assert ICON.read_text(encoding="utf-8") == icon()
+    picture = ElementTree.fromstring(icon())
+    assert picture.get("width") == picture.get("height")
+    assert int(picture.get("width")) <= 400
 
 
 def test_only_what_a_user_needs_is_published():
@@ -63,9 +103,13 @@ def test_only_what_a_user_needs_is_published():
 def test_a_download_stays_small():
     weights = [path for path in published() if path.suffix == ".safetensors"]
     assert {path.relative_to(REPO).parts[0] for path in weights} == {"models"}
-    assert sum(path.stat().st_size for path in weights) <= 24_000_000
     others = set(published()) - set(weights)
-    assert sum(path.stat().st_size for path in others) < 2_000_000
+    assert sum(path.stat().st_size for path in others) < 3_000_000
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in published():
+            archive.write(path)
+    assert packed.tell() <= MOST_BYTES
 
 
 def test_comfy_cli_finds_no_fault_and_packs_what_is_expected(tmp_path):
@@ -73,6 +117,7 @@ def test_comfy_cli_finds_no_fault_and_packs_what_is_expected(tmp_path):
     subprocess.run(["git", "clone", "--quiet", str(REPO), str(clone)], check=True)
     assert "All validation checks passed" in comfy(clone, "node", "validate")
     comfy(clone, "node", "pack")
+    assert (clone / "node.zip").stat().st_size <= MOST_BYTES
     with zipfile.ZipFile(clone / "node.zip") as packed:
         names = {clone / name for name in packed.namelist()}
     assert names == set(published(clone))

@@ -1,7 +1,7 @@
 """Mini Kandinsky as it is shipped, and the semantic bench on a few of its clips and prompts.
 
-The whole bench is `workshop/bench/semantics.py`; its figures are in the README. The pairs here are
-of its own seeds, which no training used.
+The whole bench is `workshop/bench/semantics.py`; its figures are in docs/figures.md. The pairs
+here are of its own seeds, which no training used.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def test_a_prompt_that_says_no_place_follows_by_follow_alone(few):
 
 
 def test_tangent_and_centred_rotate_keep_the_prompt_better_than_carry(few):
-    """The README has 94 and 93 % of 30 pairs; of ten, three standard deviations are 24 %."""
+    """The page has 94 and 93 % of 30 pairs; of ten, three standard deviations are 24 %."""
     kept = {name: row["said"]["path: kept"] for (name, _), row in few.items()}
     for name in ("`tangent`", "`rotate`, centred"):
         assert kept[name] >= 0.7
@@ -141,7 +141,7 @@ def test_figures_of_ideal_frames_are_ideal(mini, judge):
     assert semantics.figures([drawn])["path: r"] <= -0.99
 
 
-# --- What the README says ------------------------------------------------------------------------
+# --- What the page says --------------------------------------------------------------------------
 
 
 def test_the_page_holds_the_table_that_was_measured(measured):

@@ -359,7 +359,9 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=MODELS)
     parser.add_argument("--clips", type=int, default=6, help="per motion (default 6)")
     parser.add_argument("--only", help="rows whose name holds this")
-    parser.add_argument("--save", action="store_true", help="semantics.json and the README's table")
+    parser.add_argument(
+        "--save", action="store_true", help="semantics.json, and its table in docs/figures.md"
+    )
     parser.add_argument("--anew", action="store_true", help="draw what semantics.json holds, too")
     options = parser.parse_args()
     mini, judge = load_mini(options.folder), shipped_classifier()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..rig.paths import REPO
 
-PAGE = REPO / "README.md"
+PAGE = REPO / "docs" / "figures.md"
 
 COLUMNS = {
     ("said", "path: r"): "place said: r",

@@ -43,7 +43,7 @@ def trained_classifier(runs: Path = RUNS) -> Classifier:
 
 
 def shipped_classifier() -> Classifier:
-    """The one that the figures in the README were judged by."""
+    """The one that the figures in docs/figures.md were judged by."""
     judge = Classifier()
     weights = {name: value.float() for name, value in load_file(SHIPPED).items()}
     judge.load_state_dict(weights)
