@@ -2,7 +2,8 @@
 
 Read it as the article tells it: `drift` (look at the frames' embeddings), `rotation` and
 `sequence` (the motion as plane rotations), `walks` (move an embedding along them; `spaces` says
-into which space) and `noise` (move the noise); `attend` and `warp` keep frames together. Pure torch; ComfyUI is not imported here.
+into which space, `through` by way of a text tower) and `noise` (move the noise). `attend` and
+`warp` keep frames together. Pure torch; ComfyUI is not imported here.
 
 The front door needs torch, numpy and einops only. What reads videos (`encode`, `video`), encoders
 (`openclip`), drift files (`files`) and reports (`report`) are modules to import by themselves.

@@ -11,6 +11,7 @@ from . import (
     noise,
     prompt,
     report,
+    rotate_prompt,
     rotation,
     words,
 )
@@ -22,6 +23,7 @@ SECTIONS = (
     report,
     compare,
     rotation,
+    rotate_prompt,
     prompt,
     words,
     noise,

@@ -6,6 +6,7 @@ all frames against all frames, each frame against the next, how far CLIP turns a
 
 from .comparison import comparison_report
 from .matrix import matrix_heatmap
+from .moved_prompt import moved_prompt_report
 from .panels import drift_report
 
-__all__ = ["comparison_report", "drift_report", "matrix_heatmap"]
+__all__ = ["comparison_report", "drift_report", "matrix_heatmap", "moved_prompt_report"]

@@ -30,5 +30,5 @@ def read_bank(text: str = "") -> list[str]:
 
 
 def behind(prompt: str, phrase: str) -> str:
-    """The prompt with a phrase behind it."""
-    return f"{prompt.rstrip().rstrip(',')}, {phrase}" if prompt.strip() else phrase
+    """The prompt with a phrase behind it; a comma between them is the phrase's to bring."""
+    return f"{prompt.rstrip()}{'' if phrase.startswith(',') else ' '}{phrase}".strip()

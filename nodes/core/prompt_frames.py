@@ -31,6 +31,22 @@ def as_tokens(windows: Windows) -> list[Token]:
     ]
 
 
+def as_words(clip, key: str, window: Sequence[tuple]) -> list[str]:
+    """A window's tokens as a reader knows them, for one of a CLIP's encoders."""
+    tokenizer = getattr(clip.tokenizer, f"clip_{key}", None) or getattr(clip.tokenizer, key)
+    known = getattr(tokenizer, "inv_vocab", {})
+    return [
+        "embedding" if isinstance(token, Tensor) else _spelt(known.get(token, str(token)))
+        for token, *_ in window
+    ]
+
+
+def _spelt(token: object) -> str:
+    return (
+        str(token).replace("</w>", "").replace("<|startoftext|>", "^").replace("<|endoftext|>", "$")
+    )
+
+
 def words_behind(windows: Windows, text: Windows) -> list[Tensor]:
     """Which tokens of a prompt come after those of the text that it begins with.
 
