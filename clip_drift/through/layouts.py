@@ -1,8 +1,8 @@
 """Text towers out of weights: the names that Hugging Face's and OpenCLIP's files give them."""
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from typing import NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -29,13 +29,14 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class Stored(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Stored:
     """A layer's own tensors, lent as `Weights`."""
 
     weight: Tensor
     bias: Tensor | None = None
 
-    def __call__(self, like: Tensor):
+    def __call__(self, like: Tensor) -> AbstractContextManager[tuple[Tensor, Tensor | None]]:
         bias = None if self.bias is None else self.bias.to(like)
         return nullcontext((self.weight.to(like), bias))
 
@@ -135,9 +136,12 @@ def _from_open_clip(state, activation, heads, width, name) -> TextTower:
             )
         weights = state[f"{at}.attn.in_proj_weight"].chunk(3)
         biases = state[f"{at}.attn.in_proj_bias"].chunk(3)
+        query, key, value = map(Stored, weights, biases)
         return Layer(
             stored(f"{at}.ln_1"),
-            *map(Stored, weights, biases),
+            query,
+            key,
+            value,
             stored(f"{at}.attn.out_proj"),
             stored(f"{at}.ln_2"),
             stored(f"{at}.mlp.c_fc"),
