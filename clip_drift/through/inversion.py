@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..errors import DriftError
 from .tower import Prefix, TextTower
@@ -252,9 +251,3 @@ def _check(tower: TextTower, embeddings: Tensor, targets: Tensor, free: Tensor, 
         raise DriftError(
             "no word may move: name words of the text, or give it a carrier phrase behind it."
         )
-
-
-def unit_vector(tower: TextTower, embeddings: Tensor, end: int) -> Tensor:
-    """(1, N) where a prompt of (1, T, W) input embeddings stands, by itself."""
-    with torch.no_grad():
-        return functional.normalize(tower.text_vector(embeddings.float(), end), dim=-1)

@@ -36,9 +36,7 @@ class Stored:
     weight: Tensor
     bias: Tensor | None = None
 
-    def __call__(
-        self, like: Tensor
-    ) -> AbstractContextManager[tuple[Tensor, Tensor | None], bool | None]:
+    def __call__(self, like: Tensor) -> AbstractContextManager[tuple[Tensor, Tensor | None]]:
         bias = None if self.bias is None else self.bias.to(like)
         return nullcontext((self.weight.to(like), bias))
 
@@ -101,9 +99,11 @@ def tower_from_state(
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             width = state[prefix + first].shape[1]
             tower = read(own, activation, heads or width // HEAD, width, name)
-            if tower.projection is None and projection is not None:
-                return tower.with_projection(projection)
-            return tower
+            return (
+                tower
+                if tower.projection is not None or projection is None
+                else (tower.with_projection(projection))
+            )
     raise DriftError(f"{name} holds no CLIP text tower: choose a model that reads texts.")
 
 
