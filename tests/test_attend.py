@@ -183,6 +183,32 @@ def test_list_and_chunks_give_the_frames_of_the_batch(pack, attending, drawn, na
     assert difference < SAME
 
 
+def test_a_loop_gives_the_frames_of_the_batch(pack, attending, drawn):
+    """Frame Loop's nodes one after another, as its end expands them."""
+    loop, model = pack.nodes.loop, attending("sd15")
+    given = prompts("sd15"), canvas("sd15"), 0.0
+    length, positive, latent, _ = loop.ClipDriftLoopStart.execute(*given, anchor=True).args
+    assert length == (F, True)
+    results = [{**latent, "samples": drawn(model, "sd15", positive, latent)}]
+    for i in range(1, F):
+        step = loop.ClipDriftLoopStep.execute(*given, results[-1], i, anchor=True)
+        _, positive, latent, _ = step.args
+        results.append({**latent, "samples": drawn(model, "sd15", positive, latent)})
+    frames = {f"frame_{i}": result for i, result in enumerate(results)}
+    (joined,) = loop.ClipDriftLoopCollect.execute(anchor=True, **frames).args
+    assert joined["batch_index"] == list(range(F))
+    assert apart(joined["samples"], drawn(model, "sd15")) < SAME
+
+
+def test_feedback_reaches_the_frame_and_not_its_anchor(pack):
+    loop, latent = pack.nodes.loop, canvas("sd15")
+    before = {"samples": torch.ones(2, 4, 8, 8)}
+    given = prompts("sd15"), latent, 0.25, before, 2
+    _, _, begun, _ = loop.ClipDriftLoopStep.execute(*given, anchor=True).args
+    assert begun["samples"][0].eq(0).all()
+    assert begun["samples"][1].eq(0.25).all()
+
+
 def test_without_its_anchor_a_frame_is_not_drawn(pack, attending, drawn):
     """It would attend to itself, and nothing would tell."""
     parts = pack.nodes.frames.ClipDriftFrames.execute(prompts("sd15"), canvas("sd15"), 2, 1).args
