@@ -96,6 +96,10 @@ def test_context_windows(server, video, batch):
         fuse_method="pyramid",
         dim=0,
         freenoise=False,
+        cond_retain_index_list="",
+        split_conds_to_windows=False,
+        latent_retain_index_list="",
+        causal_window_fix=True,
     )
     graph["guider"]["inputs"]["model"] = ["windows", 0]
     frames = latents(server, graph)
