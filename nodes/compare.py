@@ -3,8 +3,9 @@
 from comfy_api.latest import io, ui
 
 from ..clip_drift.report import comparison_report
-from ..clip_drift.scores import SCORES, SHUFFLES, compare
+from ..clip_drift.scores import SCORES, SHUFFLES, Verdict, compare
 from .core import sockets
+from .core.language import say
 
 
 class ClipDriftCompare(io.ComfyNode):
@@ -59,8 +60,9 @@ class ClipDriftCompare(io.ComfyNode):
         found = compare(reference, result, vector)
         plots = comparison_report(found).unsqueeze(0)
         lists = (found.scores.floats(), found.frozen.floats(), found.shuffled.floats())
-        shown = {**ui.PreviewImage(plots, cls=cls).as_dict(), "text": (found.verdict,)}
-        return io.NodeOutput(plots, *lists, found.verdict, *lists[0], ui=shown)
+        verdict = str(Verdict(*map(say, found.judged)))
+        shown = {**ui.PreviewImage(plots, cls=cls).as_dict(), "text": (verdict,)}
+        return io.NodeOutput(plots, *lists, verdict, *lists[0], ui=shown)
 
 
 NODES = [ClipDriftCompare]
