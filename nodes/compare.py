@@ -58,7 +58,7 @@ class ClipDriftCompare(io.ComfyNode):
     def execute(cls, reference, result, prompt=None):
         vector = None if prompt is None else sockets.vectors_of(prompt, "prompt")
         found = compare(reference, result, vector)
-        plots = comparison_report(found).unsqueeze(0)
+        plots = comparison_report(found, say).unsqueeze(0)
         lists = (found.scores.floats(), found.frozen.floats(), found.shuffled.floats())
         verdict = str(Verdict(*map(say, found.judged)))
         shown = {**ui.PreviewImage(plots, cls=cls).as_dict(), "text": (verdict,)}

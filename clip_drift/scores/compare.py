@@ -63,7 +63,7 @@ class Comparison:
     shuffled: Scores
     judged: Verdict
     silent: dict[str, Said]
-    notes: tuple[str, ...]
+    notes: tuple[Said, ...]
 
     @property
     def verdict(self) -> str:
@@ -146,17 +146,24 @@ def _one_prompt(prompt: Tensor, dim: int) -> Tensor:
     return rows[0]
 
 
-def _notes(reference: Drift, result: Drift, count: int) -> tuple[str, ...]:
-    notes = [
-        f"{name} resampled from {len(drift):,} to {count:,} frames"
-        for name, drift in (("Reference", reference), ("Result", result))
-        if len(drift) != count
-    ]
+def _notes(reference: Drift, result: Drift, count: int) -> tuple[Said, ...]:
+    notes = []
+    before, after = f"{len(reference):,}", f"{count:,}"
+    if before != after:
+        notes.append(
+            Said("Reference resampled from {before} to {after} frames", before=before, after=after)
+        )
+    before = f"{len(result):,}"
+    if before != after:
+        notes.append(
+            Said("Result resampled from {before} to {after} frames", before=before, after=after)
+        )
     if reference.encoder != result.encoder:
-        names = [drift.encoder or "unnamed" for drift in (reference, result)]
-        notes.append(f"Different encoders: {names[0]} and {names[1]}")
+        names = [drift.encoder or Said("unnamed") for drift in (reference, result)]
+        notes.append(Said("Different encoders: {a} and {b}", a=names[0], b=names[1]))
     if count < FEW_FRAMES:
-        notes.append(f"{count} frames are few: chance reaches high correlations")
+        few = Said("{frames} frames are few: chance reaches high correlations", frames=count)
+        notes.append(few)
     return tuple(notes)
 
 

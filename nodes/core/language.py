@@ -20,10 +20,15 @@ def say(text: str, /, **values: object) -> str:
     """A text in the user's language.
 
     Args:
-        text: English with named places for the values, or a finished `Said` of the library.
+        text: English, with named places where there are values, or a finished `Said` of the
+            library.
     """
-    said = text if isinstance(text, Said) else Said(text, **values)
-    return _translated(said, _messages(language()))
+    messages = _messages(language())
+    if not isinstance(text, Said):
+        if not values:
+            return messages.get(text, text)
+        text = Said(text, **values)
+    return _translated(text, messages)
 
 
 def language() -> str:
