@@ -7,8 +7,9 @@
     python3 run.py bench --json FILE
 
 Everything is put in `.run/`: a virtual environment, ComfyUI's source, and a ComfyUI base directory
-with this pack among its custom nodes. COMFYUI_PATH=/path/to/ComfyUI uses that source tree instead
-and writes nothing there. Needs Python 3.10 or newer and nothing else.
+with this pack among its custom nodes. The demo and the server need less than tests and benchmark,
+and get no more. COMFYUI_PATH=/path/to/ComfyUI uses that source tree instead and writes nothing
+there. Needs Python 3.10 or newer and nothing else.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,10 +43,24 @@ COMFYUI_IN_CARRIER = "vendor/ComfyUI"
 # ComfyUI asks for any torch, but imports torchaudio, whose newest release needs this torch.
 TORCH = ["torch==2.12.1", "torchvision==0.27.1", "torchaudio==2.11.0"]
 
-COMMANDS = ("demo", "test", "serve", "bench")
+# PyTorch's own index of builds without CUDA, which PyPI has for Windows and macOS only.
+CPU_TORCH = "https://download.pytorch.org/whl/cpu"
+
+PACKAGES, TEST_PACKAGES = "packages", "test packages"
+LAYERS = {
+    "demo": [PACKAGES],
+    "serve": [PACKAGES],
+    "test": [PACKAGES, TEST_PACKAGES],
+    "bench": [PACKAGES, TEST_PACKAGES],
+}
+"""What each command needs installed."""
+
+# GB to download and GB on disk, measured on Linux with Python 3.11.
+SIZES = {PACKAGES: (3.4, 6.5), TEST_PACKAGES: (0.2, 0.6)}
+SIZE_WITHOUT_CUDA = (0.9, 2.4)  # of the first
 
 # What pip's lines of interest start with, and what its output holds when it has no index.
-PROGRESS_WORDS = ("Downloading", "Installing", "Successfully")
+PROGRESS_WORDS = ("Collecting", "Downloading", "Installing", "Successfully")
 UNREACHABLE_SIGNS = ("connection broken by", "Could not fetch URL", "No matching distribution")
 
 
@@ -54,13 +70,13 @@ class SetupError(Exception):
 
 def main(arguments: list[str]) -> int:
     """Set up, then hand over to the environment's own Python; return the exit code."""
-    if not arguments or arguments[0] not in COMMANDS:
+    if not arguments or arguments[0] not in LAYERS:
         print(__doc__)
         return 0 if arguments in (["-h"], ["--help"]) else 2
     command, *rest = arguments
     try:
         require_python(sys.version_info[:2])
-        comfyui = set_up(os.environ.get("COMFYUI_PATH"))
+        comfyui = set_up(os.environ.get("COMFYUI_PATH"), LAYERS[command])
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -83,24 +99,53 @@ def require_comfyui(path: Path):
 # --- Setting up -----------------------------------------------------------------------------------
 
 
-def set_up(own_comfyui: str | None) -> Path:
+def set_up(own_comfyui: str | None, layers: list[str]) -> Path:
     """Do whatever is still to be done, and return the path of the ComfyUI to use."""
     if own_comfyui:
         require_comfyui(Path(own_comfyui))
     RUN_DIR.mkdir(exist_ok=True)
+    announce(layers)
     place = str(VENV)  # a moved environment is a broken one: its programs hold their own paths
     step("venv", "a virtual environment", [place], make_venv)
     comfyui = Path(own_comfyui).resolve() if own_comfyui else fetched_comfyui()
-    files = [
-        comfyui / "requirements.txt",
-        REPO / "requirements.txt",
-        REPO / "tests/requirements.txt",
-    ]
-    texts = [file.read_text(encoding="utf-8") for file in files]
-    step("packages", "Python packages", [place, *TORCH, *texts], lambda: install(files))
+    files = [comfyui / "requirements.txt", REPO / "requirements.txt"]
+    inputs = [place, *TORCH, *texts_of(files)]
+    step(PACKAGES, "Python packages", inputs, lambda: install(files))
+    if TEST_PACKAGES in layers:
+        more = [*files, REPO / "tests/requirements.txt"]
+        inputs = [place, *TORCH, *texts_of(more)]
+        step(TEST_PACKAGES, "what the tests need", inputs, lambda: install(more))
     make_base()
     make_importable()
     return comfyui
+
+
+def texts_of(files: list[Path]) -> list[str]:
+    """What the files hold."""
+    return [file.read_text(encoding="utf-8") for file in files]
+
+
+def announce(layers: list[str]):
+    """Say what a first set-up takes, before anything is fetched."""
+    missing = [layer for layer in layers if not stamp_of(layer).exists()]
+    if not missing:
+        return
+    sizes = [
+        SIZE_WITHOUT_CUDA if layer == PACKAGES and cpu_torch_will_do() else SIZES[layer]
+        for layer in missing
+    ]
+    download, disk = (sum(column) for column in zip(*sizes, strict=True))
+    print(
+        f"first set-up: about {download:.1f} GB to download and {disk:.1f} GB on disk, all in "
+        f"{RUN_DIR}; 3 to 15 minutes, as fast as the network is. Ctrl-C stops it, and the next "
+        "call goes on.",
+        flush=True,
+    )
+
+
+def stamp_of(name: str) -> Path:
+    """The file that says that a step has finished, and for which inputs."""
+    return RUN_DIR / "stamps" / name.replace(" ", "-")
 
 
 def step(name: str, what: str, inputs: list[str], action: Callable[[], None]):
@@ -108,7 +153,7 @@ def step(name: str, what: str, inputs: list[str], action: Callable[[], None]):
 
     The stamp that says so is written last and removed first: an interrupted step is done again.
     """
-    stamp = RUN_DIR / "stamps" / name
+    stamp = stamp_of(name)
     fingerprint = hashlib.sha256("\0".join(inputs).encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == fingerprint:
         return
@@ -160,22 +205,43 @@ def unpack(archive: Path, folder: Path):
 
 
 def install(requirement_files: list[Path]):
-    """Install torch and everything that ComfyUI, the pack and its tests require."""
+    """Install torch and everything that the files require."""
+    if cpu_torch_will_do():
+        try:
+            install_cpu_torch()
+        except SetupError:
+            print("  torch without CUDA is out of reach; the one with CUDA does as well, and is")
+            print("  2.5 GB more to download and 4.1 GB more on disk", flush=True)
     options = [option for file in requirement_files for option in ("--requirement", str(file))]
     pip("install", *TORCH, *options)
 
 
+def cpu_torch_will_do() -> bool:
+    """Whether nothing here could use CUDA. Who names an index gets packages from there alone."""
+    signs = ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/nvidia-smi")
+    has_nvidia = shutil.which("nvidia-smi") or any(os.path.exists(sign) for sign in signs)
+    return sys.platform == "linux" and not has_nvidia and "PIP_INDEX_URL" not in os.environ
+
+
+def install_cpu_torch():
+    """Install torch without CUDA; the files' packages bring what it requires."""
+    briefly = ["--retries", "1", "--timeout", "10"]
+    pip("install", "--no-deps", "--index-url", CPU_TORCH, *briefly, *TORCH)
+
+
 def pip(*arguments: str):
-    """Run the environment's pip, showing the main lines and logging them all."""
+    """Run the environment's pip, showing how far it is and logging all that it says."""
     command = [venv_program("python"), "-m", "pip", "--disable-pip-version-check", *arguments]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as process:
-        lines = []
+    lines = []
+    with (
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process,
+        Progress() as progress,
+    ):
         for line in process.stdout:
             lines.append(line)
-            if line.strip().startswith(PROGRESS_WORDS):
-                print(f"  {line.strip()[:96]}", flush=True)
+            progress.heard(line.strip())
     output = "".join(lines)
     SETUP_LOG.write_text(output, encoding="utf-8")
     if process.returncode == 0:
@@ -186,6 +252,53 @@ def pip(*arguments: str):
             f"or name a mirror in PIP_INDEX_URL (details in {SETUP_LOG})."
         )
     raise SetupError(f"pip {arguments[0]} failed (details in {SETUP_LOG}): {lines[-1].strip()}")
+
+
+class Progress:
+    """How far pip is: on a terminal one line that moves, elsewhere a line every half minute.
+
+    It moves by a thread of its own, since pip says nothing while it installs.
+    """
+
+    WIDTH = 79
+
+    def __init__(self, stream=None, seconds: float | None = None):
+        self._stream = stream or sys.stdout
+        self._moves = self._stream.isatty()
+        self._seconds = seconds or (1 if self._moves else 30)
+        self._packages, self._doing = 0, "starting pip"
+        self._started = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_showing, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ended.set()
+        self._thread.join()
+        if self._moves:
+            print(f"\r{'':{self.WIDTH}}\r", end="", file=self._stream, flush=True)
+
+    def heard(self, line: str):
+        """Take note of one of pip's lines."""
+        if line.startswith(PROGRESS_WORDS):
+            self._packages += line.startswith("Collecting")
+            long = line.startswith(("Installing", "Successfully"))  # followed by every name
+            self._doing = f"{line.split()[0]} all" if long else line
+
+    def text(self) -> str:
+        """Time passed, packages found, and what is being done."""
+        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
+        return f"  {minutes}:{seconds:02} · {self._packages} packages · {self._doing}"[: self.WIDTH]
+
+    def _keep_showing(self):
+        while not self._ended.wait(self._seconds):
+            if self._moves:
+                print(f"\r{self.text():{self.WIDTH}}", end="", file=self._stream, flush=True)
+            else:
+                print(self.text(), file=self._stream, flush=True)
 
 
 def make_base():
@@ -226,14 +339,22 @@ def link_folder(link: Path, target: Path):
 
 
 def run_command(command: str, arguments: list[str], comfyui: Path) -> int:
-    """Run a command's program in the environment and return its exit code."""
+    """Run a command's program in the environment and return its exit code.
+
+    Where there is a way to, this process becomes the program: whatever ends this process then ends
+    nothing less than the program.
+    """
     environment = {
         **os.environ,
         "COMFYUI_PATH": str(comfyui),
         "PYTHONPYCACHEPREFIX": str(RUN_DIR / "pycache"),  # ComfyUI may be the user's: keep it clean
     }
-    folder = REPO if command == "test" else None  # pytest finds its settings there
-    with subprocess.Popen([*program(command), *arguments], env=environment, cwd=folder) as process:
+    line = [*program(command), *arguments]
+    folder = REPO if command == "test" else Path.cwd()  # pytest finds its settings there
+    if os.name != "nt":
+        os.chdir(folder)
+        os.execve(line[0], line, environment)
+    with subprocess.Popen(line, env=environment, cwd=folder) as process:
         while True:
             try:
                 return process.wait()

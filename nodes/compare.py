@@ -3,8 +3,9 @@
 from comfy_api.latest import io, ui
 
 from ..clip_drift.report import comparison_report
-from ..clip_drift.scores import SCORES, SHUFFLES, compare
+from ..clip_drift.scores import SCORES, SHUFFLES, Verdict, compare
 from .core import sockets
+from .core.language import say
 
 
 class ClipDriftCompare(io.ComfyNode):
@@ -57,10 +58,11 @@ class ClipDriftCompare(io.ComfyNode):
     def execute(cls, reference, result, prompt=None):
         vector = None if prompt is None else sockets.vectors_of(prompt, "prompt")
         found = compare(reference, result, vector)
-        plots = comparison_report(found).unsqueeze(0)
+        plots = comparison_report(found, say).unsqueeze(0)
         lists = (found.scores.floats(), found.frozen.floats(), found.shuffled.floats())
-        shown = {**ui.PreviewImage(plots, cls=cls).as_dict(), "text": (found.verdict,)}
-        return io.NodeOutput(plots, *lists, found.verdict, *lists[0], ui=shown)
+        verdict = str(Verdict(*map(say, found.judged)))
+        shown = {**ui.PreviewImage(plots, cls=cls).as_dict(), "text": (verdict,)}
+        return io.NodeOutput(plots, *lists, verdict, *lists[0], ui=shown)
 
 
 NODES = [ClipDriftCompare]

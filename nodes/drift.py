@@ -10,6 +10,7 @@ from ..clip_drift.preprocess import CROPS
 from ..clip_drift.video import BACKENDS, Damage
 from .core import sockets
 from .core.encoders import as_encoder
+from .core.language import say
 from .core.message import with_warnings
 from .core.progress import batch_progress, summary
 
@@ -168,22 +169,22 @@ def _read(frames, fps: float, settings: dict, decoder: str) -> tuple[Drift, list
             damage=damage,
             **settings,
         )
-        return drift, [DAMAGED.format(places=damage.places)] if damage.places else []
+        return drift, [say(DAMAGED, places=damage.places)] if damage.places else []
     if settings["sample_fps"] and not fps:
         raise DriftError(
             "sample_fps needs a frame rate, which frames of type IMAGE do not have: set fps, or "
             "connect a VIDEO, or set sample_fps to 0."
         )
-    return drift_from_images(frames, fps=fps, **settings), [] if fps else [NO_RATE]
+    return drift_from_images(frames, fps=fps, **settings), [] if fps else [say(NO_RATE)]
 
 
 def warnings_of(drift: Drift) -> list[str]:
     """Where a drift will disappoint."""
     warnings = []
     if drift.reach() < LEAST_REACH:
-        warnings.append(HARDLY_MOVES.format(reach=drift.reach()))
+        warnings.append(say(HARDLY_MOVES, reach=drift.reach()))
     if drift.unevenness() * drift.fps > 1:  # less than a frame is nothing to see
-        warnings.append(UNEVEN.format(seconds=drift.unevenness()))
+        warnings.append(say(UNEVEN, seconds=drift.unevenness()))
     return warnings
 
 

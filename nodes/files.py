@@ -11,6 +11,7 @@ from ..clip_drift.weight_files import ENDING
 from .core import sockets
 from .core.advice import advice
 from .core.folders import fingerprint
+from .core.language import say
 from .core.progress import summary
 
 CATEGORY = "CLIP Drift/Files"
@@ -47,7 +48,9 @@ class ClipDriftSave(io.ComfyNode):
         )
         path = _next_free(Path(folder), name)
         save_drift(drift, path)
-        return io.NodeOutput(drift, ui=ui.PreviewText(f"Saved {Path(subfolder, path.name)}"))
+        return io.NodeOutput(
+            drift, ui=ui.PreviewText(say("Saved {file}", file=Path(subfolder, path.name)))
+        )
 
 
 def _next_free(folder: Path, name: str) -> Path:

@@ -11,6 +11,7 @@ from ..clip_drift.walks import WALKS, PromptWalk
 from ..clip_drift.walks.engine import per_frame_batch
 from .core import sockets
 from .core.conditioning import conditioning_frames
+from .core.language import say
 from .core.message import show_on_node
 from .core.unclip import has_images, walked_images
 
@@ -168,7 +169,7 @@ class ClipDriftRotateConditioning(io.ComfyNode):
                 values |= walked_images(extra, partial(walk, name=IMAGE))
             result += node_helpers.conditioning_set_values([[tokens, extra]], values)
         if rotate_image and any(has_images(extra) for _, extra in result):
-            show_on_node(cls, "The image moves through Frames to List or Frame Loop.")
+            show_on_node(cls, say("The image moves through Frames to List or Frame Loop."))
         return io.NodeOutput(result, len(walk))
 
 

@@ -4,6 +4,7 @@ from comfy_api.latest import io, ui
 
 from ..clip_drift.report import drift_report
 from .core import sockets
+from .core.language import say
 
 
 class ClipDriftReport(io.ComfyNode):
@@ -24,7 +25,7 @@ class ClipDriftReport(io.ComfyNode):
 
     @classmethod
     def execute(cls, drift):
-        plots = drift_report(drift).unsqueeze(0)
+        plots = drift_report(drift, say).unsqueeze(0)
         return io.NodeOutput(plots, ui=ui.PreviewImage(plots, cls=cls))
 
 

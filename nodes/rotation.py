@@ -8,6 +8,7 @@ from ..clip_drift.drift import Drift
 from ..clip_drift.report import matrix_heatmap
 from ..clip_drift.sequence import PAIRINGS, RotationSequence
 from .core import sockets
+from .core.language import say
 
 MATRIX = 2  # the output that takes time to draw
 
@@ -95,8 +96,13 @@ class ClipDriftRotation(io.ComfyNode):
         matrix = torch.zeros(1, 8, 8, 3)
         if _is_used(cls.hidden.unique_id, MATRIX):
             pair = min(matrix_pair, len(angles)) - 1
-            title = f"R − I of pair {pair + 1} of {len(angles)}: {float(angles[pair]):.4f} rad"
-            matrix = matrix_heatmap(sequence.planes[pair].as_matrix(), title).unsqueeze(0)
+            title = say(
+                "R − I of pair {pair} of {pairs}: {angle:.4f} rad",
+                pair=pair + 1,
+                pairs=len(angles),
+                angle=float(angles[pair]),
+            )
+            matrix = matrix_heatmap(sequence.planes[pair].as_matrix(), title, say).unsqueeze(0)
         return io.NodeOutput(sequence, angles.tolist(), matrix)
 
 

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..said import Said
 from .page import LEFT, MARGIN, MUTED, Page
 from .text import cosine_range, cosine_tick
 
 SIDE, GAP = 590, 40  # px
+SECONDS = Said("seconds")
 BLACK_COLOUR = "#55585e"  # of cells without a direction: black frames in pixel space
 
 
@@ -31,7 +33,7 @@ class GramPanel(NamedTuple):
     missing: str = ""
 
 
-def draw_gram_pair(page: Page, panels: Sequence[GramPanel], unit: str = "seconds") -> None:
+def draw_gram_pair(page: Page, panels: Sequence[GramPanel], unit: str = SECONDS) -> None:
     """Two matrices over the same times, and their common colour bar; the second one is there."""
     low = min(float(p.gram.nan_to_num(1).min()) for p in panels if p.gram is not None)
     if low > 1 - 1e-6:
@@ -46,12 +48,12 @@ def draw_gram_pair(page: Page, panels: Sequence[GramPanel], unit: str = "seconds
         page.heading(left, 34, panel.name, words, color=panel.colour)
         axes = page.axes(left, 50, SIDE, SIDE)
         mesh = _draw_gram(axes, panel.times, panel.gram, low)
-        axes.set_xlabel(unit)
+        axes.set_xlabel(page.say(unit))
     axes.tick_params(labelleft=False)
     bar = page.colour_bar(mesh, right + SIDE + 26, 50, SIDE)
     bar.ax.locator_params(nbins=5)
     bar.ax.yaxis.set_major_formatter(cosine_tick(1 - low))
-    page.text(page.width - MARGIN, 34, "cosine", ha="right", color=MUTED)
+    page.text(page.width - MARGIN, 34, Said("cosine"), ha="right", color=MUTED)
 
 
 def midpoints(times: Tensor) -> Tensor:

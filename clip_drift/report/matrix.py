@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from ..errors import DriftError
-from .page import MARGIN, MUTED, PANEL, Page, style
+from ..said import Said
+from .page import MARGIN, MUTED, PANEL, Page, Say, style
 from .text import minus, number
 
 CELLS = 400  # a matrix with more rows is pooled to this many cells or fewer
@@ -13,7 +14,7 @@ SIDE = 1056  # px, of small matrices; pooled ones are up to 800 px
 COLOURS = ("#d6eeff", "#56B4E9", "#1f6fa8", PANEL, "#a86a00", "#E69F00", "#ffe9b8")
 
 
-def matrix_heatmap(matrix: Tensor, title: str = "Rotation matrix") -> Tensor:
+def matrix_heatmap(matrix: Tensor, title: str = Said("Rotation matrix"), say: Say = str) -> Tensor:
     """Draw what a dense rotation does: its difference from the identity, `R − I`.
 
     A rotation in one plane differs from the identity by rank 2, in entries about 1/N large:
@@ -25,6 +26,7 @@ def matrix_heatmap(matrix: Tensor, title: str = "Rotation matrix") -> Tensor:
         matrix: (N, N) rotation, any float dtype. Large ones are pooled, each cell showing its
             block's entry of largest magnitude, so that no structure aliases away.
         title: heading of the picture.
+        say: puts each text into another language.
 
     Returns:
         (H, W, 3) float32 in 0..1.
@@ -40,10 +42,10 @@ def matrix_heatmap(matrix: Tensor, title: str = "Rotation matrix") -> Tensor:
         raise DriftError("the rotation matrix holds NaN or infinity: check what it was made from.")
     change = matrix.detach().cpu().double() - torch.eye(len(matrix), dtype=torch.float64)
     with style():
-        return _draw(change, title).render()
+        return _draw(change, title, say).render()
 
 
-def _draw(change: Tensor, title: str) -> Page:
+def _draw(change: Tensor, title: str, say: Say) -> Page:
     """`R − I`, (N, N) float64, with its colour bar."""
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -53,12 +55,12 @@ def _draw(change: Tensor, title: str) -> Page:
     # Whole pixels per cell: otherwise some cells come out wider than others, as stripes.
     side = round(n / block * max(1, SIDE // len(cells)))
     left, top = 150, 190
-    page = Page(left + side + 230, top + side + 120)
+    page = Page(left + side + 230, top + side + 120, say)
     room = page.width - 2 * MARGIN
     page.title(70, title)
     page.text(MARGIN, 118, _largest_entry(change), room, color=MUTED)
     if block > 1:
-        said = f"a cell shows the largest of {block} × {block} entries"
+        said = Said("a cell shows the largest of {block} × {block} entries", block=block)
         page.text(MARGIN, 158, said, room, color=MUTED)
     axes = page.axes(left, top, side, side)
     scale, far = _scale(cells), len(cells) * block - 0.5
@@ -69,8 +71,8 @@ def _draw(change: Tensor, title: str) -> Page:
     axes.set_xlim(-0.5, n - 0.5)
     axes.set_ylim(n - 0.5, -0.5)
     axes.locator_params(nbins=6, integer=True)
-    axes.set_xlabel("from dimension (column)")
-    axes.set_ylabel("to dimension (row)")
+    axes.set_xlabel(page.say(Said("from dimension (column)")))
+    axes.set_ylabel(page.say(Said("to dimension (row)")))
     beyond = "both" if float(cells.abs().max()) > scale else "neither"
     bar = page.colour_bar(shown, left + side + 30, top, side, extend=beyond, extendfrac=0.03)
     bar.set_ticks([-scale, 0, scale], labels=[f"−{scale:.2g}", "0", f"+{scale:.2g}"])
@@ -99,6 +101,7 @@ def _largest_entry(change: Tensor) -> str:
     row, column = divmod(int(change.abs().argmax()), n)
     largest = float(change[row, column])
     if not largest:
-        return f"R − I, {n} × {n}  ·  R is exactly the identity"
+        return Said("R − I, {n} × {n}  ·  R is exactly the identity", n=n)
     said = minus(number(largest))
-    return f"R − I, {n} × {n}  ·  largest {said} at row {row}, column {column}"
+    where = {"n": n, "largest": said, "row": row, "column": column}
+    return Said("R − I, {n} × {n}  ·  largest {largest} at row {row}, column {column}", **where)

@@ -13,6 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+Say = Callable[[str], str]
+"""Puts a text into the reader's language: see `clip_drift.said`."""
+
 WIDTH = 1600  # px; a node shows the picture at about a quarter of this
 MARGIN = 48  # px
 LEFT, RIGHT = 168, 1432  # px, of every plot over time
@@ -65,15 +68,17 @@ class Page:
         figure: matplotlib's.
         width, height: px.
         top: px, where all heights are counted from: where the panel that is drawn begins.
+        say: what every text goes through before it is written.
     """
 
-    def __init__(self, width: int, height: int):
+    def __init__(self, width: int, height: int, say: Say = str):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
         # The hundredth of a pixel keeps Agg, which rounds down, from losing one.
         self.figure = Figure(figsize=((width + 0.01) / 72, (height + 0.01) / 72), dpi=72)
         self.width, self.height, self.top = width, height, 0
+        self.say = say
         FigureCanvasAgg(self.figure)
 
     def axes(self, left: float, top: float, width: float, height: float):
@@ -88,7 +93,7 @@ class Page:
         Returns:
             Where the text ends, px.
         """
-        text = _drawable(text)
+        text = _drawable(self.say(text))
         written = self.figure.text(x / self.width, 1 - (self.top + y) / self.height, text, **look)
         while room and written.get_window_extent().width > room and len(text) > 8:
             # Shortened in proportion, so two or three tries are enough for any length.
@@ -124,7 +129,9 @@ class Page:
         axes.set_xticks([])
         axes.set_yticks([])
         look = {"color": MUTED, "fontsize": NORMAL, "linespacing": 1.5}
-        axes.text(0.5, 0.5, said, transform=axes.transAxes, ha="center", va="center", **look)
+        axes.text(
+            0.5, 0.5, self.say(said), transform=axes.transAxes, ha="center", va="center", **look
+        )
 
     def colour_bar(self, shown, left: float, top: float, height: float, **options):
         """The colour scale of what is shown, 30 px wide."""
@@ -143,10 +150,10 @@ Band = tuple[int, Callable[[Page], None]]
 """A panel of a page: its height in px, and what draws it on a page whose `top` is its own."""
 
 
-def stacked(*bands: Band) -> Tensor:
+def stacked(*bands: Band, say: Say = str) -> Tensor:
     """Draw panels below each other, `WIDTH` px wide; (H, W, 3) float32 in 0..1."""
     with style():
-        page = Page(WIDTH, sum(height for height, _ in bands))
+        page = Page(WIDTH, sum(height for height, _ in bands), say)
         for height, draw in bands:
             draw(page)
             page.top += height

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from ..drift import Drift
+from ..said import Said
 from .grams import GramPanel, draw_gram_pair
 from .page import (
     CLIP_COLOUR,
@@ -14,6 +15,7 @@ from .page import (
     RIGHT,
     Band,
     Page,
+    Say,
     stacked,
 )
 from .path import SIDE, draw_path
@@ -26,7 +28,7 @@ from .timeline import draw_angles, draw_neighbours
 MARKED = 3  # steps that are shown with their frames
 
 
-def drift_report(drift: Drift) -> Tensor:
+def drift_report(drift: Drift, say: Say = str) -> Tensor:
     """Draw a drift in pixel space and in CLIP space.
 
     From the top: frames and what changes between them; both Gram matrices on one colour scale; the
@@ -37,6 +39,7 @@ def drift_report(drift: Drift) -> Tensor:
 
     Args:
         drift: F ≥ 2 frames.
+        say: puts each text into another language.
 
     Returns:
         (H, W, 3) float32 in 0..1, W = 1600 px.
@@ -53,35 +56,36 @@ def drift_report(drift: Drift) -> Tensor:
     if pictures is not None:
         cells = strip_cells(pictures, RIGHT - LEFT)
         bands.insert(1, (2 * cells.height + 84, lambda page: draw_strip(page, pictures, cells)))
-    return stacked(*bands)
+    return stacked(*bands, say=say)
 
 
 def _draw_title(page: Page, drift: Drift) -> None:
     """Name of the source, and under it the drift in one line."""
-    page.title(76, drift.source or "CLIP drift")
+    page.title(76, drift.source or Said("CLIP drift"))
     facts = [
-        f"{len(drift):,} frames",
+        Said("{frames} frames", frames=f"{len(drift):,}"),
         seconds(drift.duration),
-        drift.encoder or "unnamed encoder",
+        drift.encoder or Said("unnamed encoder"),
         f"N = {drift.dim}",
-        f"path {number(drift.path_length())} rad",
+        Said("path {path} rad", path=number(drift.path_length())),
     ]
     room = page.width - 2 * MARGIN
-    page.text(MARGIN, 126, "  ·  ".join(facts), room, fontsize=NORMAL, color=MUTED)
+    page.text(MARGIN, 126, "  ·  ".join(map(page.say, facts)), room, fontsize=NORMAL, color=MUTED)
 
 
 def _draw_grams(page: Page, drift: Drift) -> None:
     """Both Gram matrices, pixels left and CLIP right."""
     times, clip, pixels = sampled_grams(drift)
-    missing = f"No pixel space:\n{NO_PICTURES}"
-    left = GramPanel("Pixels", PIXEL_COLOUR, times, pixels, missing)
+    missing = Said("No pixel space:\n{why}", why=NO_PICTURES)
+    left = GramPanel(Said("Pixels"), PIXEL_COLOUR, times, pixels, missing)
     draw_gram_pair(page, (left, GramPanel("CLIP", CLIP_COLOUR, times, clip)))
     notes = []
     if len(times) < len(drift):
-        notes.append(f"matrices of {len(times)} of {len(drift):,} frames")
+        said = Said("matrices of {some} of {all} frames", some=len(times), all=f"{len(drift):,}")
+        notes.append(said)
     if pixels is not None and pixels.isnan().any():
-        notes.append("grey: black frames, whose pixels have no direction")
-    page.text(LEFT, 752, "  ·  ".join(notes), color=MUTED)
+        notes.append(Said("grey: black frames, whose pixels have no direction"))
+    page.text(LEFT, 752, "  ·  ".join(map(page.say, notes)), color=MUTED)
 
 
 def _draw_path_and_steps(page: Page, drift: Drift, marked: list[int]) -> None:

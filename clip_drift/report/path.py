@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..drift import Drift
+from ..said import Said
 from .page import MUTED, PANEL, TEXT, Page
 from .statistics import principal_path
 from .text import NO_MOTION, percent, tick
@@ -20,11 +21,11 @@ def draw_path(page: Page, drift: Drift, left: float) -> None:
 
     path = principal_path(drift)
     if path is None:
-        page.heading(left, 34, "Path")
+        page.heading(left, 34, Said("Path"))
         page.notice(left, 50, SIDE, SIDE, NO_MOTION)
         return
     share = percent(float(path.share.sum()))
-    page.heading(left, 34, "Path", (f"{share} of the variance", MUTED))
+    page.heading(left, 34, Said("Path"), (Said("{share} of the variance", share=share), MUTED))
     axes = page.axes(left, 50, SIDE, SIDE)
     axes.grid(True)
     colours = ListedColormap(colormaps[COLOURS](np.linspace(FIRST_COLOUR, LAST_COLOUR, 256)))
@@ -35,17 +36,21 @@ def draw_path(page: Page, drift: Drift, left: float) -> None:
     axes.add_collection(LineCollection(steps, cmap=colours, array=middle, **look))
     if len(points) <= 64:
         axes.scatter(*points.T, c=moments, cmap=colours, s=90, zorder=3)
-    _mark(axes, points[0], "start", "o", 20)
-    _mark(axes, points[-1], "end", "s", -48)  # below: of a loop, both are in one place
+    _mark(axes, points[0], page.say(Said("start")), "o", 20)
+    _mark(
+        axes, points[-1], page.say(Said("end")), "s", -48
+    )  # below: of a loop, both are in one place
     # Equal scales both ways, so that the path keeps its shape.
     middle = (points.min(0) + points.max(0)) / 2
     reach = 0.62 * float((points.max(0) - points.min(0)).max())
     axes.set_xlim(middle[0] - reach, middle[0] + reach)
     axes.set_ylim(middle[1] - reach, middle[1] + reach)
     axes.locator_params(nbins=4)
-    for axis, name, part in zip((axes.xaxis, axes.yaxis), ("1st", "2nd"), path.share, strict=True):
+    first, second = (percent(float(part)) for part in path.share)
+    axes.set_xlabel(page.say(Said("1st direction, {share}", share=first)))
+    axes.set_ylabel(page.say(Said("2nd direction, {share}", share=second)))
+    for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(tick)
-        axis.set_label_text(f"{name} direction, {percent(float(part))}")
 
 
 def _mark(axes, point, name: str, marker: str, above: float) -> None:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from ..said import Said
 from ..scores import SCORES, SHUFFLES, Comparison
 from .page import CLIP_COLOUR, MARGIN, MUTED, NORMAL, PIXEL_COLOUR, SMALL, TEXT, Page
 from .text import minus
@@ -10,9 +11,13 @@ ROW = 62  # px
 AXIS, AXIS_WIDTH = 1130, 420  # px, of the marks
 SAID = 500  # px, where words in place of numbers begin
 NOTES = (
-    f"Frozen: the result's first frame, repeated. Shuffled: {SHUFFLES} orders of its frames, mean.",
-    "Above the line, near 1 is good; both controls are near 0.",
-    "Below it, near the reference is good: a still has CLIP-F 1 without any motion.",
+    Said(
+        "Frozen: the result's first frame, repeated. "
+        "Shuffled: {orders} orders of its frames, mean.",
+        orders=SHUFFLES,
+    ),
+    Said("Above the line, near 1 is good; both controls are near 0."),
+    Said("Below it, near the reference is good: a still has CLIP-F 1 without any motion."),
 )
 
 
@@ -60,16 +65,16 @@ class Mark(NamedTuple):
 
 
 MARKS = (
-    Mark("of_reference", "| Reference", TEXT, 772, "|", 40),
-    Mark("shuffled", "× Shuffled", PIXEL_COLOUR, 1096, "x", 17),
-    Mark("frozen", "○ Frozen", "#CC79A7", 916, "o", 21),
-    Mark("scores", "◆ Result", CLIP_COLOUR, 596, "D", 17),
+    Mark("of_reference", Said("| Reference"), TEXT, 772, "|", 40),
+    Mark("shuffled", Said("× Shuffled"), PIXEL_COLOUR, 1096, "x", 17),
+    Mark("frozen", Said("○ Frozen"), "#CC79A7", 916, "o", 21),
+    Mark("scores", Said("◆ Result"), CLIP_COLOUR, 596, "D", 17),
 )
 
 
 def draw_scores(page: Page, comparison: Comparison) -> None:
     """The table with a marked axis per row."""
-    page.heading(MARGIN, 34, "Scores")
+    page.heading(MARGIN, 34, Said("Scores"))
     for mark in MARKS:
         page.text(mark.x, 34, mark.title, ha="right", color=mark.colour, fontsize=SMALL - 2)
     y = 34
@@ -93,7 +98,12 @@ def _draw_row(page: Page, comparison: Comparison, name: str, axis: Axis, y: floa
     values = [getattr(getattr(comparison, mark.field), name) for mark in MARKS]
     page.text(MARGIN, y, SCORES[name].label, color=TEXT)
     if name in comparison.silent:
-        page.text(SAID, y, f"does not tell here: {comparison.silent[name]}", color=MUTED)
+        page.text(
+            SAID,
+            y,
+            Said("does not tell here: {reason}", reason=comparison.silent[name]),
+            color=MUTED,
+        )
         return
     low = min(values) if axis.least is None else axis.least
     high = max(values) if axis.most is None else axis.most

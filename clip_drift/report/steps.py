@@ -4,6 +4,7 @@ import numpy as np
 from torch import Tensor
 
 from ..drift import Drift
+from ..said import Said
 from .grams import midpoints
 from .page import MUTED, NORMAL, Page
 from .strip import resized
@@ -15,10 +16,12 @@ SIDE, ROW = 187, 201  # px: of a frame at most, and from one row to the next
 
 def draw_steps(page: Page, drift: Drift, left: float, marked: list[int]) -> None:
     """A row per marked step, three at most: the frame before, the frame after, when, how far."""
-    page.heading(left, 34, "Largest steps", ("before, after", MUTED))
+    page.heading(left, 34, Said("Largest steps"), (Said("before, after"), MUTED))
     if drift.thumbnails is None or not marked:
         missing = (
-            NO_MOTION if drift.thumbnails is not None else f"No frames to show:\n{NO_PICTURES}"
+            NO_MOTION
+            if drift.thumbnails is not None
+            else Said("No frames to show:\n{why}", why=NO_PICTURES)
         )
         page.notice(left, 50, WIDTH, WIDTH, missing)
         return
@@ -33,7 +36,7 @@ def draw_steps(page: Page, drift: Drift, left: float, marked: list[int]) -> None
         x = left + 2 * width + 10 + 28
         page.text(x, y + 62, letter, fontsize=NORMAL, fontweight="bold")
         page.text(x + 46, y + 62, seconds(float(middle[step])), fontsize=NORMAL)
-        page.text(x, y + 112, f"{number(float(angles[step]))} rad", color=MUTED)
+        page.text(x, y + 112, Said("{angle} rad", angle=number(float(angles[step]))), color=MUTED)
 
 
 def _pair(thumbnails: Tensor, step: int) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..said import Said
 from .page import GROUND, LEFT, MARGIN, MUTED, RIGHT, SMALL, Page
 from .statistics import even_sample
 
@@ -88,8 +89,8 @@ def draw_strip(page: Page, thumbnails: Tensor, cells: Cells) -> None:
     bar.ax.tick_params(labelsize=SMALL - 4)
     middle = LEFT + cells.width / 2, top + cells.height / 2 + 10
     if cells.width > 110:
-        page.text(*middle, "change", ha="center", color=MUTED)
-    said = "Change of brightness (of 255): subtract it, and the frame on its left remains"
+        page.text(*middle, Said("change"), ha="center", color=MUTED)
+    said = Said("Change of brightness (of 255): subtract it, and the frame on its left remains")
     page.text(LEFT, top + cells.height + 36, said, page.width - LEFT - MARGIN, color=MUTED)
 
 

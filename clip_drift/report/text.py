@@ -5,8 +5,10 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-NO_PICTURES = "this drift was not\nmade from pictures"
-NO_MOTION = "No motion: all frames\nare one point in CLIP space"
+from ..said import Said
+
+NO_PICTURES = Said("this drift was not\nmade from pictures")
+NO_MOTION = Said("No motion: all frames\nare one point in CLIP space")
 
 
 def number(x: float) -> str:
@@ -14,8 +16,8 @@ def number(x: float) -> str:
     return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"
 
 
-def seconds(x: float) -> str:
-    return f"{x:,.1f} s" if abs(x) >= 10 else f"{x:.2f} s"
+def seconds(x: float) -> Said:
+    return Said("{seconds} s", seconds=f"{x:,.1f}" if abs(x) >= 10 else f"{x:.2f}")
 
 
 def minus(text: str) -> str:
@@ -36,13 +38,13 @@ def cosine_range(cosines: Tensor) -> str:
     """Least and most of cosines, with the digits that tell the least from 1."""
     finite = cosines[cosines.isfinite()]
     if not len(finite):
-        return "no values"
+        return Said("no values")
     low, high = float(finite.min()), float(finite.max())
     if low >= 1 - 1e-6:
-        return "all 1"
+        return Said("all 1")
     digits = max(2, 1 - math.floor(math.log10(1 - low)))
     most = "1" if high >= 1 - 1e-6 else f"{high:.{digits}f}"
-    return minus(f"{low:.{digits}f} to {most}")
+    return Said("{low} to {most}", low=minus(f"{low:.{digits}f}"), most=minus(most))
 
 
 def cosine_tick(span: float) -> Callable[[float, int], str]:

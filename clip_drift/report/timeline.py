@@ -6,10 +6,11 @@ import numpy as np
 from torch import Tensor
 
 from ..drift import Drift
+from ..said import Said
 from ..scores.correlation import pearson, spearman
 from ..scores.measures import CODING_NOISE
 from .curve import DASHED, Curve, draw_curve, reduce_curve
-from .grams import midpoints
+from .grams import SECONDS, midpoints
 from .page import CLIP_COLOUR, LEFT, MUTED, PIXEL_COLOUR, RIGHT, TEXT, Page
 from .statistics import neighbour_similarity
 from .text import cosine_tick, minus, number, tick
@@ -35,9 +36,9 @@ def draw_neighbours(page: Page, drift: Drift) -> None:
     clip, pixels = neighbour_similarity(drift)
     axes = time_axes(page, drift.times, 250)
     if pixels is None:
-        words = [("cosine, CLIP only: no pictures", MUTED)]
+        words = [(Said("cosine, CLIP only: no pictures"), MUTED)]
     else:
-        words = [("CLIP — left", CLIP_COLOUR), ("pixels ‐ ‐ right", PIXEL_COLOUR)]
+        words = [(Said("CLIP — left"), CLIP_COLOUR), (Said("pixels ‐ ‐ right"), PIXEL_COLOUR)]
         other = axes.twinx()
         # Wider, so that it shows on both sides of CLIP's line where the two coincide.
         curve = reduce_curve(midpoints(drift.times), pixels)
@@ -48,23 +49,29 @@ def draw_neighbours(page: Page, drift: Drift) -> None:
         other.patch.set_visible(True)
         said, look = _correlation(clip, pixels)
         page.text(RIGHT, 34, said, ha="right", **look)
-    page.heading(LEFT, 34, "Neighbours", *words)
+    page.heading(LEFT, 34, Said("Neighbours"), *words)
     _draw_cosines(axes, reduce_curve(midpoints(drift.times), clip), CLIP_COLOUR)
 
 
-def _correlation(clip: Tensor, pixels: Tensor) -> tuple[str, dict[str, Any]]:
+def _correlation(clip: Tensor, pixels: Tensor) -> tuple[Said, dict[str, Any]]:
     """How well two curves of cosines follow each other, in words, and how to write them."""
-    for name, curve in (("CLIP changes", clip), ("pixels change", pixels)):
+    for said, curve in (
+        (Said("r does not tell: CLIP changes evenly"), clip),
+        (Said("r does not tell: pixels change evenly"), pixels),
+    ):
         angles = curve[curve.isfinite()].clamp(-1, 1).acos()
         if len(angles) > 2 and float(angles.std()) <= CODING_NOISE:
-            return f"r does not tell: {name} evenly", QUIET
+            return said, QUIET
     r = pearson(clip, pixels)
     if r is None:
-        return "r: n/a", QUIET
+        return Said("r: n/a"), QUIET
     # One cut can make r; ranks count every step alike.
     rho = spearman(clip, pixels)
-    rank = "" if rho is None else f", rank {rho:.2f}"
-    return minus(f"Pearson r = {r:.2f}{rank}"), {"fontweight": "bold"}
+    bold = {"fontweight": "bold"}
+    if rho is None:
+        return Said("Pearson r = {r}", r=minus(f"{r:.2f}")), bold
+    both = {"r": minus(f"{r:.2f}"), "rank": minus(f"{rho:.2f}")}
+    return Said("Pearson r = {r}, rank {rank}", **both), bold
 
 
 def _draw_cosines(axes, curve: Curve, colour: str, *look) -> None:
@@ -88,8 +95,8 @@ def draw_angles(page: Page, drift: Drift, marked: list[int]) -> None:
     angles, middle = drift.step_angles(), midpoints(drift.times)
     curve = reduce_curve(middle, angles)
     axes = time_axes(page, drift.times, 230)
-    axes.set_xlabel("seconds")
-    page.heading(LEFT, 34, "Step angle", ("rad per step", MUTED))
+    axes.set_xlabel(page.say(SECONDS))
+    page.heading(LEFT, 34, Said("Step angle"), (Said("rad per step"), MUTED))
     draw_curve(axes, curve, CLIP_COLOUR)
     axes.fill_between(curve.time, 0, curve.mean, color=CLIP_COLOUR, alpha=0.25, linewidth=0)
     peak = float(angles.max())
@@ -102,5 +109,5 @@ def draw_angles(page: Page, drift: Drift, marked: list[int]) -> None:
         moment, size = float(middle[step]), float(angles[step])
         look = {"color": TEXT, "fontweight": "bold", "ha": "center", "va": "bottom"}
         axes.text(moment, size + 0.06 * peak, letter, **look)
-    said = "no motion" if peak == 0 else f"largest {number(peak)}"
+    said = Said("no motion") if peak == 0 else Said("largest {angle}", angle=number(peak))
     page.text(RIGHT, 34, said, ha="right")

@@ -4,7 +4,7 @@ No score means anything by itself. A still has a perfect CLIP-F, and any smooth 
 correlation; so each is given for the reference, a frozen clip and shuffled frames as well.
 """
 
-from .compare import SHUFFLES, Comparison, compare
+from .compare import SHUFFLES, Comparison, Verdict, compare
 from .measures import SCORES, Scores
 
-__all__ = ["SCORES", "SHUFFLES", "Comparison", "Scores", "compare"]
+__all__ = ["SCORES", "SHUFFLES", "Comparison", "Scores", "Verdict", "compare"]

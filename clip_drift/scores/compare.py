@@ -1,12 +1,14 @@
 """A result against its reference, beside the controls that a score needs."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..drift import Drift
 from ..errors import DriftError
+from ..said import Said
 from ..shaping import resample
 from .measures import NOISE_SPREAD, Motion, Scores, score
 
@@ -19,8 +21,7 @@ MOST_FRAMES = 512  # longer clips are resampled: Gram matrices stay small
 STILL_RATIO = 0.1  # what moves less than this share of the reference's path is called a still
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A comparison in words: what was found, why, and how far the result moves.
 
     `str` of it is the sentence, "found: why; far."; a part that is empty is left out.
@@ -61,8 +62,8 @@ class Comparison:
     frozen: Scores
     shuffled: Scores
     judged: Verdict
-    silent: dict[str, str]
-    notes: tuple[str, ...]
+    silent: dict[str, Said]
+    notes: tuple[Said, ...]
 
     @property
     def verdict(self) -> str:
@@ -145,17 +146,24 @@ def _one_prompt(prompt: Tensor, dim: int) -> Tensor:
     return rows[0]
 
 
-def _notes(reference: Drift, result: Drift, count: int) -> tuple[str, ...]:
-    notes = [
-        f"{name} resampled from {len(drift):,} to {count:,} frames"
-        for name, drift in (("Reference", reference), ("Result", result))
-        if len(drift) != count
-    ]
+def _notes(reference: Drift, result: Drift, count: int) -> tuple[Said, ...]:
+    notes = []
+    before, after = f"{len(reference):,}", f"{count:,}"
+    if before != after:
+        notes.append(
+            Said("Reference resampled from {before} to {after} frames", before=before, after=after)
+        )
+    before = f"{len(result):,}"
+    if before != after:
+        notes.append(
+            Said("Result resampled from {before} to {after} frames", before=before, after=after)
+        )
     if reference.encoder != result.encoder:
-        names = [drift.encoder or "unnamed" for drift in (reference, result)]
-        notes.append(f"Different encoders: {names[0]} and {names[1]}")
+        names = [drift.encoder or Said("unnamed") for drift in (reference, result)]
+        notes.append(Said("Different encoders: {a} and {b}", a=names[0], b=names[1]))
     if count < FEW_FRAMES:
-        notes.append(f"{count} frames are few: chance reaches high correlations")
+        few = Said("{frames} frames are few: chance reaches high correlations", frames=count)
+        notes.append(few)
     return tuple(notes)
 
 
@@ -178,22 +186,23 @@ def _mean(many: list[Scores]) -> Scores:
 
 def _silent(
     reference: Motion, result: Motion, scores: Scores, shuffles: list[Scores]
-) -> dict[str, str]:
+) -> dict[str, Said]:
     """Which correlations tell nothing here, and why.
 
     A pace that varies no more than noise does still tells where the result follows it, or runs
     against it, beyond chance.
     """
     if reference.hardly_moves():
-        return dict.fromkeys(("gram_correlation", "angle_spearman"), "the reference is a still")
+        still = Said("the reference is a still")
+        return dict.fromkeys(("gram_correlation", "angle_spearman"), still)
     chance = [s.angle_spearman for s in shuffles]
     by_chance = min(chance) <= scores.angle_spearman <= max(chance)
     if by_chance and max(reference.spread, result.spread) <= NOISE_SPREAD:
-        return {"angle_spearman": "the clip hardly changes its pace"}
+        return {"angle_spearman": Said("the clip hardly changes its pace")}
     return {}
 
 
-def _verdict(scores: Scores, shuffles: list[Scores], silent: dict[str, str]) -> Verdict:
+def _verdict(scores: Scores, shuffles: list[Scores], silent: dict[str, Said]) -> Verdict:
     """Does it move like the reference, or like something that needs no skill?
 
     A correlation counts when it beats every shuffle of the result's own frames. Both must, unless
@@ -201,26 +210,29 @@ def _verdict(scores: Scores, shuffles: list[Scores], silent: dict[str, str]) -> 
     from their start.
     """
     if "gram_correlation" in silent:
-        return Verdict("The reference is a still", "there is no motion to follow")
-    far = f"it moves {_share(scores.motion_ratio)} as far"
+        return Verdict(Said("The reference is a still"), Said("there is no motion to follow"))
+    far = _far(scores.motion_ratio)
     if scores.motion_ratio < STILL_RATIO:
-        return Verdict("Nearly a still", f"{far} as the reference")
+        return Verdict(Said("Nearly a still"), Said("{far} as the reference", far=far))
     path = scores.gram_correlation > max(s.gram_correlation for s in shuffles)
     pace = scores.angle_spearman > max(s.angle_spearman for s in shuffles)
     if path and "angle_spearman" in silent:
-        said = f"{far}; step angles do not tell, {silent['angle_spearman']}"
-        return Verdict("Moves like the reference", far=said)
+        reason = silent["angle_spearman"]
+        said = Said("{far}; step angles do not tell, {reason}", far=far, reason=reason)
+        return Verdict(Said("Moves like the reference"), far=said)
     if not path and not pace:
-        return Verdict("Unrelated", "no better than its own frames in random order", far)
+        why = Said("no better than its own frames in random order")
+        return Verdict(Said("Unrelated"), why, far)
     if path and pace:
-        return Verdict("Moves like the reference", far=far)
+        return Verdict(Said("Moves like the reference"), far=far)
     if path:
-        return Verdict("In the reference's order, but not at its pace", far=far)
-    return Verdict("At the reference's pace, but not along its path", far=far)
+        return Verdict(Said("In the reference's order, but not at its pace"), far=far)
+    return Verdict(Said("At the reference's pace, but not along its path"), far=far)
 
 
-def _share(ratio: float) -> str:
-    """How far, beside 1."""
+def _far(ratio: float) -> Said:
+    """How far it moves, beside the reference."""
     if ratio >= 2:
-        return f"{ratio:.1f} times"
-    return f"{100 * ratio:.{0 if ratio >= 0.01 else 1}f} %"
+        return Said("it moves {times} times as far", times=f"{ratio:.1f}")
+    percent = f"{100 * ratio:.{0 if ratio >= 0.01 else 1}f}"
+    return Said("it moves {percent} % as far", percent=percent)

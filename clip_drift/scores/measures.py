@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..said import Said
 from ..sphere import unit
 from .correlation import pearson, spearman
 
@@ -34,34 +35,36 @@ class ScoreInfo(NamedTuple):
 
 SCORES = {
     "angle_spearman": ScoreInfo(
-        "Step angles, Spearman",
+        Said("Step angles, Spearman"),
         "Rank correlation of the step angles: does it move when the reference moves? "
         "1 is perfect; 0 for a still, and near 0 for shuffled frames or noise.",
     ),
     "gram_correlation": ScoreInfo(
-        "Gram matrices, Pearson",
+        Said("Gram matrices, Pearson"),
         "Pearson correlation of the two Gram matrices off the diagonal: does it "
         "come back to where the reference comes back to? 1 is perfect; 0 for a still.",
     ),
     "motion_ratio": ScoreInfo(
-        "Motion ratio",
+        Said("Motion ratio"),
         "Path length of the result over the reference's. 1 is as far, 0 a still, "
         "much more than 1 flicker.",
     ),
     "clip_f": ScoreInfo(
-        "CLIP-F",
+        Said("CLIP-F"),
         "CLIP-F, mean cosine of neighbouring frames. A still has 1: read it beside motion_ratio.",
     ),
     "clip_t": ScoreInfo(
-        "CLIP-T", "CLIP-T, mean cosine of the frames and the prompt. 0 without a prompt."
+        Said("CLIP-T"), "CLIP-T, mean cosine of the frames and the prompt. 0 without a prompt."
     ),
     "background_consistency": ScoreInfo(
-        "Background consistency",
+        Said("Background consistency"),
         "VBench's background consistency. A still has 1: read it beside motion_ratio.",
     ),
-    "path_length": ScoreInfo("Path length, rad", "Sum of the result's step angles, in radians."),
+    "path_length": ScoreInfo(
+        Said("Path length, rad"), "Sum of the result's step angles, in radians."
+    ),
     "straightness": ScoreInfo(
-        "Straightness",
+        Said("Straightness"),
         "Angle from the first frame to the last over the path length: 1 for the "
         "straight way, near 0 for a way that comes back. 0 for a still.",
     ),

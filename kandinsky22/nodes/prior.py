@@ -15,6 +15,7 @@ from ...clip_drift.errors import DriftError
 from ...nodes.core import sockets
 from ...nodes.core.encoders import ManagedOpenClip, as_encoder
 from ...nodes.core.folders import fingerprint
+from ...nodes.core.language import say
 from ...nodes.core.message import warn_on_node
 from .files import choices, resolve
 from .prior_model import ManagedPrior, load_prior
@@ -197,9 +198,9 @@ class Kandinsky22Encode(io.ComfyNode):
 def _warnings(clip, text: str) -> list[str]:
     """Where the picture of a text will disappoint."""
     if not text.strip():
-        return [NO_TEXT]
+        return [say(NO_TEXT)]
     words = clip.spelt_words(text) if isinstance(clip, ManagedOpenClip) else []
-    return [UNKNOWN_WORDS.format(words=", ".join(words))] if words else []
+    return [say(UNKNOWN_WORDS, words=", ".join(words))] if words else []
 
 
 def _require_width(embeds: Tensor | None, prior: ManagedPrior, name: str) -> None:

@@ -13,6 +13,7 @@ from ...clip_drift.drift import Drift
 from ...clip_drift.encode import OnBatch
 from ...clip_drift.errors import DriftError
 from ...clip_drift.sphere import angle
+from .language import say
 from .message import show_on_node
 
 SECONDS_BETWEEN_PICTURES = 0.5  # one costs about a millisecond
@@ -37,7 +38,8 @@ def batch_progress(node) -> OnBatch:
         if time.monotonic() - shown_at >= SECONDS_BETWEEN_PICTURES:
             shown_at = time.monotonic()
             picture = ("JPEG", Image.fromarray(thumbnail.numpy()), PICTURE_SIDE)
-            show_on_node(node, f"frame {done} of {total}{_step(last, embeddings)}")
+            where = say("frame {done} of {total}", done=done, total=total)
+            show_on_node(node, where + _step(last, embeddings))
         bar.update_absolute(done, total, picture)
         last = embeddings[-1:].clone()
 
@@ -49,13 +51,19 @@ def _step(last: Tensor | None, embeddings: Tensor) -> str:
     points = embeddings[-2:] if last is None else cat([last, embeddings])[-2:]
     with suppress(DriftError):  # a frame without a direction: the drift will name it
         if len(points) == 2:
-            return f" · step {float(angle(points[0], points[1])):.4f} rad"
+            turned = float(angle(points[0], points[1]))
+            return say(" · step {turned:.4f} rad", turned=turned)
     return ""
 
 
 def summary(drift: Drift) -> str:
     """A drift in one line, for the node that made it."""
-    return (
-        f"{len(drift)} frames · {len(drift) / drift.fps:.1f} s · {drift.fps:.4g} per second · "
-        f"{drift.encoder or 'unknown encoder'} · path {drift.path_length():.2f} rad"
+    return say(
+        "{frames} frames · {seconds:.1f} s · {fps:.4g} per second · {encoder} · "
+        "path {path:.2f} rad",
+        frames=len(drift),
+        seconds=len(drift) / drift.fps,
+        fps=drift.fps,
+        encoder=drift.encoder or say("unknown encoder"),
+        path=drift.path_length(),
     )

@@ -23,7 +23,7 @@ from PIL import Image
 
 from ..rig.client import NodeError, Prompt, ServerError, node
 from ..rig.paths import EXAMPLES, RUN_DIR
-from ..rig.server import ComfyServer
+from ..rig.server import ComfyServer, ended_by_signals
 from ..rig.ui_to_api import ids_of, ui_to_api
 from .strip import draw_strip
 
@@ -125,6 +125,7 @@ def main():
     print("starting ComfyUI ...", flush=True)
     try:
         with (
+            ended_by_signals(),
             tempfile.TemporaryDirectory(dir=RUN_DIR) as folder,
             ComfyServer(Path(folder)) as server,
         ):

@@ -11,17 +11,22 @@ import argparse
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from .client import POLL_SECONDS, Client, ServerError, UnreachableError
 from .paths import BASE_DIR, PACK, RUN_DIR, comfyui_path
 
 START_TIMEOUT = 300
+
+# What asks a program to end, besides Ctrl-C: kill, a closed terminal (which Windows has not).
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class ComfyServer(Client):
@@ -176,6 +181,24 @@ def _require_free(port: int):
             raise ServerError(f"port {port} is in use; choose another one")
 
 
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let the signals that ask this program to end leave the block, as Ctrl-C does, so that the
+    server is ended as well. Only SIGKILL leaves no time for that."""
+
+    def leave(number: int, _frame):
+        for each in (*ENDING, signal.SIGINT):  # a second one must not interrupt the clearing up
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    before = {each: signal.signal(each, leave) for each in ENDING}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
 def has_gpu() -> bool:
     """Whether torch can use a GPU; without one, ComfyUI must be told to stay on the CPU."""
     import torch  # takes seconds, and the tests never ask
@@ -186,7 +209,7 @@ def has_gpu() -> bool:
 def serve(port: int):
     """Keep a server running for work by hand, until it ends or Ctrl-C."""
     print("starting ComfyUI ...", flush=True)
-    with ComfyServer(port=port, cpu=not has_gpu()) as server:
+    with ended_by_signals(), ComfyServer(port=port, cpu=not has_gpu()) as server:
         print(f"CLIP Drift in ComfyUI: {server.url}   (Ctrl-C ends it)", flush=True)
         print(f"log: {server.log_file}", flush=True)
         server.join()
