@@ -43,9 +43,6 @@ COMFYUI_IN_CARRIER = "vendor/ComfyUI"
 # ComfyUI asks for any torch, but imports torchaudio, whose newest release needs this torch.
 TORCH = ["torch==2.12.1", "torchvision==0.27.1", "torchaudio==2.11.0"]
 
-# PyTorch's own index of builds without CUDA, which PyPI has for Windows and macOS only.
-CPU_TORCH = "https://download.pytorch.org/whl/cpu"
-
 PACKAGES, TEST_PACKAGES = "packages", "test packages"
 LAYERS = {
     "demo": [PACKAGES],
@@ -57,7 +54,6 @@ LAYERS = {
 
 # GB to download and GB on disk, measured on Linux with Python 3.11.
 SIZES = {PACKAGES: (3.4, 6.5), TEST_PACKAGES: (0.2, 0.6)}
-SIZE_WITHOUT_CUDA = (0.9, 2.4)  # of the first
 
 # What pip's lines of interest start with, and what its output holds when it has no index.
 PROGRESS_WORDS = ("Collecting", "Downloading", "Installing", "Successfully")
@@ -130,11 +126,7 @@ def announce(layers: list[str]):
     missing = [layer for layer in layers if not stamp_of(layer).exists()]
     if not missing:
         return
-    sizes = [
-        SIZE_WITHOUT_CUDA if layer == PACKAGES and cpu_torch_will_do() else SIZES[layer]
-        for layer in missing
-    ]
-    download, disk = (sum(column) for column in zip(*sizes, strict=True))
+    download, disk = (sum(column) for column in zip(*map(SIZES.get, missing), strict=True))
     print(
         f"first set-up: about {download:.1f} GB to download and {disk:.1f} GB on disk, all in "
         f"{RUN_DIR}; 3 to 15 minutes, as fast as the network is. Ctrl-C stops it, and the next "
@@ -206,27 +198,8 @@ def unpack(archive: Path, folder: Path):
 
 def install(requirement_files: list[Path]):
     """Install torch and everything that the files require."""
-    if cpu_torch_will_do():
-        try:
-            install_cpu_torch()
-        except SetupError:
-            print("  torch without CUDA is out of reach; the one with CUDA does as well, and is")
-            print("  2.5 GB more to download and 4.1 GB more on disk", flush=True)
     options = [option for file in requirement_files for option in ("--requirement", str(file))]
     pip("install", *TORCH, *options)
-
-
-def cpu_torch_will_do() -> bool:
-    """Whether nothing here could use CUDA. Who names an index gets packages from there alone."""
-    signs = ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/nvidia-smi")
-    has_nvidia = shutil.which("nvidia-smi") or any(os.path.exists(sign) for sign in signs)
-    return sys.platform == "linux" and not has_nvidia and "PIP_INDEX_URL" not in os.environ
-
-
-def install_cpu_torch():
-    """Install torch without CUDA; the files' packages bring what it requires."""
-    briefly = ["--retries", "1", "--timeout", "10"]
-    pip("install", "--no-deps", "--index-url", CPU_TORCH, *briefly, *TORCH)
 
 
 def pip(*arguments: str):

@@ -63,7 +63,7 @@ class ClipDriftRotatePrompt(io.ComfyNode):
                 ),
                 io.String.Input(
                     "carrier",
-                    default="in the middle",
+                    default="halfway across and at middle height",
                     tooltip="A neutral phrase put behind the prompt, whose words alone move: it "
                     "says what kind of thing may change. auto lets the text encoder choose; empty "
                     f"is none. Phrases to choose from: {PHRASES}.",

@@ -125,68 +125,19 @@ def test_the_demo_does_not_install_what_only_tests_need(run, installed, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("command", "without_cuda", "says"),
+    ("command", "says"),
     [
-        ("demo", True, "about 0.9 GB to download and 2.4 GB on disk"),
-        ("demo", False, "about 3.4 GB to download and 6.5 GB on disk"),
-        ("test", False, "about 3.6 GB to download and 7.1 GB on disk"),
+        ("demo", "about 3.4 GB to download and 6.5 GB on disk"),
+        ("test", "about 3.6 GB to download and 7.1 GB on disk"),
     ],
 )
-def test_size_and_time_are_said_before_and_once(
-    run, installed, monkeypatch, capsys, command, without_cuda, says
-):
-    monkeypatch.setattr(run, "cpu_torch_will_do", lambda: without_cuda)
+def test_size_and_time_are_said_before_and_once(run, installed, capsys, command, says):
     installed(command)
     first = capsys.readouterr().out.splitlines()[0]
     assert says in first
     assert "minutes" in first
     installed(command)
     assert capsys.readouterr().out == ""
-
-
-def calls_of_pip(run, monkeypatch, fails=()) -> list[str]:
-    """What pip is called with, from now on; calls that hold one of `fails` fail."""
-    calls = []
-
-    def pip(*arguments):
-        calls.append(" ".join(arguments))
-        if any(part in calls[-1] for part in fails):
-            raise run.SetupError("unreachable")
-
-    monkeypatch.setattr(run, "pip", pip)
-    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
-    monkeypatch.setattr(run.sys, "platform", "linux")
-    monkeypatch.setattr(run.shutil, "which", lambda name: None)
-    monkeypatch.setattr(run.os.path, "exists", lambda path: False)
-    return calls
-
-
-def test_without_an_nvidia_gpu_torch_comes_without_cuda(run, monkeypatch):
-    calls = calls_of_pip(run, monkeypatch)
-    run.install([Path("a.txt")])
-    first, second = calls
-    assert f"--no-deps --index-url {run.CPU_TORCH}" in first
-    assert second == f"install {' '.join(run.TORCH)} --requirement a.txt"
-
-
-def test_where_that_is_out_of_reach_pypis_torch_will_do(run, monkeypatch, capsys):
-    calls = calls_of_pip(run, monkeypatch, fails=[run.CPU_TORCH])
-    run.install([Path("a.txt")])
-    assert len(calls) == 2
-    assert "2.5 GB more to download" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("reason", ["a GPU", "a named index", "Windows"])
-def test_torch_comes_as_the_index_has_it(run, monkeypatch, reason):
-    calls = calls_of_pip(run, monkeypatch)
-    if reason == "a GPU":
-        monkeypatch.setattr(run.shutil, "which", lambda name: f"/usr/bin/{name}")
-    elif reason == "a named index":
-        monkeypatch.setenv("PIP_INDEX_URL", "https://example.org/simple")
-    else:
-        monkeypatch.setattr(run.sys, "platform", "win32")
-    run.install([Path("a.txt")])
-    assert len(calls) == 1
 
 
 # --- Progress -------------------------------------------------------------------------------------

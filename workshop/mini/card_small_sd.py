@@ -55,7 +55,7 @@ holds the arguments of `UNetModel`, which weights alone don't tell.
   those of Mini Kandinsky's decoder, which draws the same latents; and of the seven places
   where SD's layout would have transformers four have one.
 
-ComfyUI's loaders don't know a model of this size: `-m pack.workshop.mini.small_sd` loads it and draws.
+ComfyUI's loaders don't know a model of this size: `workshop/mini/small_sd.py` loads it and draws.
 
 ## Measured
 
