@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-from pack.workshop.rig.server import PACK, REPO
+from pack.workshop.rig.paths import PACK, REPO
 
 # Each is imported where it is used. What ComfyUI itself has imported by then costs nothing.
 HEAVY = {"matplotlib", "decord", "av", "open_clip", "einops", "kornia", "timm", "transformers"}
