@@ -144,9 +144,11 @@ def test_figures_of_ideal_frames_are_ideal(mini, judge):
 # --- What the page says --------------------------------------------------------------------------
 
 
-def test_the_page_holds_the_table_that_was_measured(measured):
+@pytest.mark.parametrize("bench", ["semantics", "text_semantics"])
+def test_the_page_holds_the_table_that_was_measured(bench):
+    measured = json.loads(semantics.RESULTS.with_stem(bench).read_text(encoding="utf-8"))
     page = semantics_table.PAGE.read_text(encoding="utf-8")
-    begin, end = semantics_table.marks("semantics")
+    begin, end = semantics_table.marks(bench)
     assert f"{begin}\n{semantics_table.table(measured)}\n{end}" in page
 
 

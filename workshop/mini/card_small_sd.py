@@ -9,21 +9,19 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from ..rig.paths import MODELS
 from ..world.scenes import HELD_OUT
 from .runs import RUNS, folder_of
 from .small_sd import FILE, WIDTH, WINDOW
 
-NAME = "MINI-SD.md"
+CARD = FILE.with_name("MINI-SD.md")
 
 
-def write_card(folder: Path = MODELS, runs: Path = RUNS) -> Path:
+def write_card(path: Path = CARD, runs: Path = RUNS) -> Path:
     """The card, from the exported file, evaluation.json and the log of the run."""
     run = folder_of("small_sd", runs)
     figures = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     lines = (run / "log.txt").read_text(encoding="utf-8").splitlines()
-    path = folder / NAME
-    path.write_text(_card(folder / FILE, figures, json.loads(lines[-1])), encoding="utf-8")
+    path.write_text(_card(FILE, figures, json.loads(lines[-1])), encoding="utf-8")
     return path
 
 
@@ -42,7 +40,7 @@ def _card(file: Path, figures: dict[str, dict], last: dict) -> str:
 
 A small Stable Diffusion of Mini Kandinsky's toy world: a latent UNet of ComfyUI's own class, told
 by text tokens alone through cross-attention, as SD 1.x is. CLIP and MoVQ are Mini Kandinsky's.
-`{FILE}`: {count / 1e6:.2f} M parameters, {file.stat().st_size / 1e6:.1f} MB, fp16; its `.json`
+`{file.name}`: {count / 1e6:.2f} M parameters, {file.stat().st_size / 1e6:.1f} MB, fp16; its `.json`
 holds the arguments of `UNetModel`, which weights alone don't tell.
 
 - **Context**: the states of CLIP's text tower after the final layer norm, width {WIDTH}. The window
@@ -62,7 +60,7 @@ ComfyUI's loaders don't know a model of this size: `workshop/mini/small_sd.py` l
 On held-out scenes (seeds from {HELD_OUT} on). *told*: captions that say everything. *bare*:
 captions of colour and shape alone. A classifier that had no part in the training judges shape,
 colour and ground; the rest is found by segmenting, in widths of the picture. A caption's words for
-the place are themselves 0.035 off in the median: nine degrees an axis, worded loosely.
+the place are themselves 0.035 off in the median: nine degrees per axis, worded loosely.
 
 | figure | {" | ".join(columns)} |
 |---|{"---|" * len(columns)}
@@ -96,7 +94,7 @@ The commands above give weights of the same kind, not the same numbers.
 
 
 def main() -> None:
-    print(write_card(Path(sys.argv[1]) if len(sys.argv) > 1 else MODELS))
+    print(write_card(Path(sys.argv[1]) if len(sys.argv) > 1 else CARD))
 
 
 if __name__ == "__main__":
