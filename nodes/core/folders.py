@@ -9,7 +9,7 @@ import folder_paths
 
 from ...clip_drift.whole_file import whole_file
 
-PACK = Path(__file__).parent.parent.parent
+PACK = Path(__file__).resolve().parent.parent.parent
 MODELS = PACK / "models"
 EXAMPLE_CLIP = PACK / "example_workflows" / "clip-drift-round.mp4"
 OPEN_CLIP = "open_clip"
