@@ -273,7 +273,8 @@ def nodes_of(server: ComfyServer, pack: str) -> set[str]:
 
 def node_ids(pack: Path) -> set[str]:
     """The ids of the nodes that a pack's files define."""
-    sources = (path.read_text(encoding="utf-8") for path in (pack / "nodes").rglob("*.py"))
+    files = (file for name in ("nodes", "kandinsky22") for file in (pack / name).rglob("*.py"))
+    sources = (file.read_text(encoding="utf-8") for file in files)
     parts = (part for text in sources for part in text.split('node_id="')[1:])
     return {part.split('"')[0] for part in parts}
 
