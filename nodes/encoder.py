@@ -9,7 +9,6 @@ from comfy_api.latest import io
 from torch import Tensor, float32, zeros
 
 from ..clip_drift.errors import DriftError
-from ..clip_drift.text import TextStates
 from ..clip_drift.openclip import (
     PRECISIONS,
     OpenClipEncoder,
@@ -18,6 +17,7 @@ from ..clip_drift.openclip import (
     load_openclip_tag,
     pretrained_names,
 )
+from ..clip_drift.text import TextStates
 from .core import sockets
 from .core.folders import OPEN_CLIP
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-
-REPO = Path(__file__).resolve().parent.parent
+from pack.workshop.rig import clips, in_process, weights
+from pack.workshop.rig.paths import BASE_DIR, REPO
+from pack.workshop.rig.server import ComfyServer
 
 # A deadline for each example fails on a busy machine; pytest-timeout watches over whole tests.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -17,9 +18,6 @@ hypothesis.settings.load_profile("no deadline")
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
     """ComfyUI's models folder, with the random weights in it."""
-    from pack.workshop.rig import weights
-    from pack.workshop.rig.server import BASE_DIR
-
     weights.ensure(BASE_DIR / "models")
     return BASE_DIR / "models"
 
@@ -27,16 +25,12 @@ def models_dir() -> Path:
 @pytest.fixture(scope="session")
 def pack(models_dir: Path):
     """The pack's nodes, imported beside ComfyUI's modules in this process (see in_process.py)."""
-    from pack.workshop.rig.in_process import import_pack
-
-    return import_pack()
+    return in_process.import_pack()
 
 
 @pytest.fixture(scope="session")
 def server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory):
     """A real ComfyUI with this pack, the random weights, and folders of its own."""
-    from pack.workshop.rig.server import ComfyServer
-
     with ComfyServer(tmp_path_factory.mktemp("comfyui")) as running:
         yield running
 
@@ -44,9 +38,7 @@ def server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def sample_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An H.264 clip of two seconds: 48 frames of a ball that moves, grows and changes colour."""
-    from pack.workshop.rig.clips import sample_clip
-
-    return sample_clip(tmp_path_factory.mktemp("clips") / "ball.mp4")
+    return clips.sample_clip(tmp_path_factory.mktemp("clips") / "ball.mp4")
 
 
 @pytest.fixture(scope="session")

@@ -32,11 +32,11 @@ def test_there_is_one():
 def test_the_server_offers_it(file, server):
     offered = {
         number: entry["name"]
-        for number, entry in server._get("/global_subgraphs").items()
+        for number, entry in server.get("/global_subgraphs").items()
         if entry["info"]["node_pack"] == "custom_nodes.clip-drift"
     }
     (number,) = (number for number, name in offered.items() if name == file.stem)
-    assert server._get(f"/global_subgraphs/{number}")["data"] == file.read_text(encoding="utf-8")
+    assert server.get(f"/global_subgraphs/{number}")["data"] == file.read_text(encoding="utf-8")
 
 
 @every_blueprint

@@ -20,11 +20,11 @@ from pack.workshop.examples.workflows.models import STAND_INS
 from pack.workshop.rig import browser
 from pack.workshop.rig.browser import FrontEnd, chromium
 from pack.workshop.rig.clips import sample_clip
-from pack.workshop.rig.server import BASE_DIR, RUN_DIR, ComfyServer
+from pack.workshop.rig.paths import BASE_DIR, EXAMPLES, REPO, RUN_DIR
+from pack.workshop.rig.server import ComfyServer
 from PIL import Image
 
-REPO = Path(__file__).resolve().parent.parent
-WORKFLOWS = sorted((REPO / "example_workflows").glob("*.json"))
+WORKFLOWS = sorted(EXAMPLES.glob("*.json"))
 SCREENSHOTS = RUN_DIR / "screenshots"
 FIRST = "1-mini_kandinsky"
 """Its models and its clip are in the pack, so it runs as it is opened."""

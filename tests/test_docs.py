@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from pack.workshop.rig.paths import REPO
 from pack.workshop.rig.ui_to_api import inputs_of
 from PIL import Image
 
-REPO = Path(__file__).resolve().parent.parent
 PAGES = REPO / "web" / "docs"
 LANGUAGES = {
     "en": ("Inputs", "Outputs", "What goes wrong", "Good: "),

@@ -14,11 +14,11 @@ from pack.clip_drift.files import load_drift
 from pack.workshop.examples import demo
 from pack.workshop.examples.example_clip import FILE, example_scenes
 from pack.workshop.examples.workflows.models import MINI_CLIP, MINI_DECODER, MINI_MOVQ, MINI_PRIOR
-from pack.workshop.rig.server import REPO
+from pack.workshop.rig.paths import MODELS
 from pack.workshop.world.scenes import measure, nearest_colour, render
 from PIL import Image
 
-KINDS = [folder.name for folder in (REPO / "models").glob("*") if folder.is_dir()]
+KINDS = [folder.name for folder in MODELS.glob("*") if folder.is_dir()]
 
 
 # --- Models ---------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def test_comfyui_saves_into_the_users_folders_not_the_packs(pack, kind):
 
     first, *_, last = folder_paths.get_folder_paths(kind)
     assert Path(first).is_relative_to(folder_paths.models_dir)
-    assert Path(last) == REPO / "models" / kind
+    assert Path(last) == MODELS / kind
 
 
 # --- The clip -------------------------------------------------------------------------------------

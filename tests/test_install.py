@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from pack.workshop.rig import prompts
+from pack.workshop.rig.client import NodeError, node
 from pack.workshop.rig.install import (
     bare_clone,
     fresh_comfyui,
@@ -21,7 +22,8 @@ from pack.workshop.rig.install import (
     nodes_of,
     served,
 )
-from pack.workshop.rig.server import BASE_DIR, PACK, REPO, ComfyServer, NodeError, node
+from pack.workshop.rig.paths import BASE_DIR, PACK, REPO
+from pack.workshop.rig.server import ComfyServer
 
 RENAMED = "ComfyUI-CLIP-Drift-main"  # the folder that an unpacked download of a branch is called
 

@@ -7,13 +7,13 @@ import zipfile
 from pathlib import Path
 
 from pack.workshop.rig.install import comfy
+from pack.workshop.rig.paths import REPO
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     from pip._vendor import tomli as tomllib
 
-REPO = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))
 
 # The registry flags packs that hold these anywhere.

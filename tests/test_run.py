@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from pack.workshop.rig.server import REPO
+from pack.workshop.rig.paths import REPO
 
 
 @pytest.fixture

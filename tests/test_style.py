@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pack.workshop.rig.server import REPO
+from pack.workshop.rig.paths import REPO
 
 
 @pytest.mark.parametrize(

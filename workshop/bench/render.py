@@ -4,8 +4,10 @@ import tempfile
 from pathlib import Path
 
 from ..rig import prompts, weights
+from ..rig.client import Prompt, node
 from ..rig.clips import sample_clip
-from ..rig.server import BASE_DIR, ComfyServer, Prompt, node
+from ..rig.paths import BASE_DIR
+from ..rig.server import ComfyServer
 
 ENCODER = "random_vit_l.safetensors"
 FRAMES = 16

@@ -25,11 +25,11 @@ from ...clip_drift.errors import DriftError
 from ...clip_drift.openclip import load_openclip_file
 from ...clip_drift.scores import Comparison, Scores, compare
 from ..rig.clips import write_clip
-from ..rig.server import REPO
+from ..rig.paths import EXAMPLES, MODELS
 
 FPS = 24.0  # of what is written; no score asks for seconds
-MINI_CLIP = REPO / "models" / "open_clip" / "mini-kandinsky-clip.safetensors"
-EXAMPLE_CLIP = REPO / "example_workflows" / "clip-drift-round.mp4"
+MINI_CLIP = MODELS / "open_clip" / "mini-kandinsky-clip.safetensors"
+EXAMPLE_CLIP = EXAMPLES / "clip-drift-round.mp4"
 COLUMNS = {
     "angle_spearman": "step angles, Spearman",
     "gram_correlation": "Gram, Pearson",

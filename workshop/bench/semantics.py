@@ -24,9 +24,10 @@ from ...clip_drift.noise import walk_noise
 from ...clip_drift.sequence import RotationSequence
 from ...clip_drift.sphere import geodesic, unit
 from ..mini.classifier import Classifier, shipped_classifier
-from ..mini.export import FILES, MODELS
+from ..mini.export import FILES
 from ..mini.exported import Mini, load_mini
 from ..mini.runs import RUNS, save_picture
+from ..rig.paths import MODELS
 from ..world.motions import MOTIONS
 from ..world.scenes import SIZE, Measures, measure, render
 from .semantics_table import write_readme

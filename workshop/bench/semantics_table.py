@@ -2,7 +2,7 @@
 
 import re
 
-from ..mini.runs import REPO
+from ..rig.paths import REPO
 
 README = REPO / "README.md"
 BEGIN, END = "<!-- semantics: written by workshop/bench/semantics.py -->", "<!-- /semantics -->"

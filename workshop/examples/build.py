@@ -13,12 +13,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ..rig.server import REPO, ComfyServer
+from ..rig.paths import EXAMPLES
+from ..rig.server import ComfyServer
 from ..rig.ui_to_api import Info
 from .ui_graph import Graph
 from .workflows import WORKFLOWS
-
-FOLDER = REPO / "example_workflows"
 
 
 def build(object_info: dict[str, Info]) -> dict[str, str]:
@@ -41,4 +40,4 @@ def main(folder: Path):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else EXAMPLES)

@@ -21,11 +21,13 @@ import av
 import numpy as np
 from PIL import Image
 
-from ..rig.server import REPO, RUN_DIR, ComfyServer, NodeError, Prompt, ServerError, node
+from ..rig.client import NodeError, Prompt, ServerError, node
+from ..rig.paths import EXAMPLES, RUN_DIR
+from ..rig.server import ComfyServer
 from ..rig.ui_to_api import ids_of, ui_to_api
 from .strip import draw_strip
 
-WORKFLOW = REPO / "example_workflows" / "1-mini_kandinsky.json"
+WORKFLOW = EXAMPLES / "1-mini_kandinsky.json"
 
 
 class Rendered(NamedTuple):

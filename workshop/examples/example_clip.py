@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 
-from ..rig.server import REPO
+from ..rig.paths import EXAMPLES
 from ..world.motions import FRAMES, write_scenes
 from ..world.scenes import CENTRE, COLOURS, GROUNDS, PALETTE, RADIUS, SHAPES, Scenes
 from .workflows.mini import CLIP
 
-FILE = REPO / "example_workflows" / CLIP
+FILE = EXAMPLES / CLIP
 SHAPE, COLOUR, GROUND = "circle", "white", "maroon"
 
 

@@ -19,10 +19,11 @@ from PIL import Image
 from ..rig import weights
 from ..rig.browser import FrontEnd, chromium
 from ..rig.clips import sample_clip
-from ..rig.server import BASE_DIR, REPO, ComfyServer
+from ..rig.paths import BASE_DIR, EXAMPLES, REPO
+from ..rig.server import ComfyServer
 
 PICTURES = REPO / "web" / "docs" / "pictures"
-WORKFLOW = REPO / "example_workflows" / "4-move_one_word.json"
+WORKFLOW = EXAMPLES / "4-move_one_word.json"
 LARGEST, WIDEST, MARGIN = 60_000, 640, 14
 FRAMES = 12
 VALUES = {

@@ -14,8 +14,10 @@ from PIL import Image
 
 from ...clip_drift.files import load_drift
 from ..rig import weights
+from ..rig.client import Prompt, node
 from ..rig.clips import rolling_ball, sample_clip, write_clip
-from ..rig.server import BASE_DIR, REPO, ComfyServer, Prompt, node
+from ..rig.paths import BASE_DIR, EXAMPLES
+from ..rig.server import ComfyServer
 from ..rig.ui_to_api import replace_values, ui_to_api
 from . import demo
 from .workflows.models import use_stand_ins
@@ -85,7 +87,7 @@ def _read(server: ComfyServer, clip: str, again: str) -> tuple[object, Image.Ima
 
 def _draw(server: ComfyServer, name: str, clip: str, picture: str) -> list[np.ndarray]:
     """Run a workflow on random weights at a small size; return the frames of its video."""
-    file = REPO / "example_workflows" / f"{name}.json"
+    file = EXAMPLES / f"{name}.json"
     prompt: Prompt = ui_to_api(json.loads(file.read_text(encoding="utf-8")), server.object_info())
     use_stand_ins(prompt)
     values = {

@@ -1,6 +1,6 @@
 """Draw `example_workflows/*.jpg`, the thumbnails of the example workflows.
 
-    python -m pack.workshop.examples.thumbnails [--folder FOLDER] [NAME ...]
+    python -m pack.workshop.examples.thumbnails [--folder EXAMPLES] [NAME ...]
 
 Without names it draws all of them. Everything in them is computed: a real server runs workflows,
 and reads the sample clip's drift, which the pack's library walks prompts and noise along. The first
@@ -31,10 +31,9 @@ from ...clip_drift.noise import walk_noise
 from ...clip_drift.sequence import RotationSequence
 from ...clip_drift.walks import walk
 from ..rig.clips import rolling_ball
-from ..rig.server import REPO
+from ..rig.paths import EXAMPLES
 from .thumbnail_runs import CLIP_FPS, FPS, FRAMES, Runs, run
 
-FOLDER = REPO / "example_workflows"
 SIDE, QUALITY = 600, 90
 SEED, LARGEST = 7901, 60_000
 TILE = 139
@@ -320,7 +319,7 @@ DRAWINGS: dict[str, Callable[[Card], None]] = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="a workflow, without .json")
-    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--folder", type=Path, default=EXAMPLES)
     options = parser.parse_args()
     names = options.names or list(DRAWINGS)
     if unknown := set(names) - set(DRAWINGS):

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from ..rig.paths import MODELS, REPO
 from ..world.scenes import COLOURS, GROUNDS, HELD_OUT, SHAPES, SIZE
-from .export import FILES, MODELS
+from .export import FILES
 from .pairs import COUNT
-from .runs import REPO, RUNS
+from .runs import RUNS
 
 TITLES = {
     "clip": "CLIP (open_clip's ModifiedResNet and text transformer)",

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..rig.paths import MODELS
 from ..world.captions import write_captions
 from ..world.scenes import HELD_OUT, SIZE, Scenes, draw_scenes, measure, render
 from .classifier import Classifier, shipped_classifier
-from .export import MODELS
 from .exported import PRIOR_CFG, Mini, load_mini
 from .runs import RUNS, save_picture
 

@@ -15,17 +15,16 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..rig.paths import MODELS
 from ..world.scenes import draw_scenes, render
 from .classifier import SHIPPED, trained_classifier
 from .clip_model import CONFIG, MERGES_NAME, build_tokenizer, trained_clip
 from .movq_model import encode_all, trained_movq
 from .prior_model import HEAD_DIM as PRIOR_HEAD_DIM
 from .prior_model import trained_prior
-from .runs import REPO, RUNS, folder_of, state_file
+from .runs import RUNS, folder_of, state_file
 from .unet_model import HEAD_DIM, trained_unet
 
-MODELS = REPO / "models"
-"""Where the pack carries them."""
 NAME = "mini-kandinsky"
 FILES = {
     "clip": f"open_clip/{NAME}-clip.safetensors",

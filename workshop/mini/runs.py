@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-REPO = Path(__file__).resolve().parents[2]
-RUNS = REPO / ".run" / "mini"
+from ..rig.paths import RUN_DIR
+
+RUNS = RUN_DIR / "mini"
 
 SAVE_SECONDS = 120
 LOG_STEPS = 50

@@ -8,7 +8,8 @@ import asyncio
 import sys
 from types import ModuleType
 
-from .server import BASE_DIR, comfyui_path, has_gpu
+from .paths import BASE_DIR, comfyui_path
+from .server import has_gpu
 
 _LOADED: list[bool] = []
 

@@ -27,8 +27,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import prompts
+from .client import NodeError, node
 from .clips import sample_clip
-from .server import BASE_DIR, PACK, REPO, RUN_DIR, ComfyServer, NodeError, comfyui_path, node
+from .paths import BASE_DIR, PACK, REPO, RUN_DIR, comfyui_path
+from .server import ComfyServer
 
 CHECK_DIR = RUN_DIR / "install-check"
 

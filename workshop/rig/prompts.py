@@ -1,6 +1,6 @@
 """Prompts in API format, for the tests and the benchmark on a real server."""
 
-from .server import node
+from .client import node
 
 SMALL_ENCODER = "random_small.safetensors"
 CHECKPOINT = "random_sd15.safetensors"

@@ -1,4 +1,4 @@
-"""A real ComfyUI server for the demo and the tests, with this pack as its only custom node.
+"""A real ComfyUI server of our own, with this pack as its only custom node.
 
     python -m pack.workshop.rig.server [--port 8188]      serve the user interface until Ctrl-C
 
@@ -11,58 +11,22 @@ import argparse
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-PACK = "clip-drift"
-REPO = Path(__file__).resolve().parents[2]
-RUN_DIR = REPO / ".run"
-BASE_DIR = RUN_DIR / "base"
-"""ComfyUI's base directory, made by run.py: holds the models, and this pack as a custom node."""
+from .client import POLL_SECONDS, Client, ServerError, UnreachableError
+from .paths import BASE_DIR, PACK, RUN_DIR, comfyui_path
 
 START_TIMEOUT = 300
-RUN_TIMEOUT = 900
-POLL_SECONDS = 0.2
-
-Prompt = dict[str, dict[str, Any]]
-"""A workflow in ComfyUI's API format: node id -> {"class_type": ..., "inputs": {...}}."""
 
 
-def node(class_type: str, **inputs) -> dict[str, Any]:
-    """A node of a prompt."""
-    return {"class_type": class_type, "inputs": inputs}
-
-
-def comfyui_path() -> Path:
-    """The ComfyUI source tree in use: the user's own, else the one that run.py fetched."""
-    return Path(os.environ.get("COMFYUI_PATH") or RUN_DIR / "ComfyUI").resolve()
-
-
-class ServerError(RuntimeError):
-    """The server did not start, died, or took too long."""
-
-
-class NodeError(RuntimeError):
-    """A node refused its input, or failed while it ran."""
-
-    def __init__(self, node_type: str, message: str):
-        super().__init__(f"{node_type}: {message}")
-        self.node_type = node_type
-        self.message = message
-
-
-class ComfyServer:
-    """A ComfyUI process, started on entry and ended on exit.
+class ComfyServer(Client):
+    """A ComfyUI process on this machine, started on entry and ended on exit, and its client.
 
     Models and the pack come from `base_dir`. Everything that a run reads and writes, log
     included, lies in `work_dir`, in the folders `input`, `output`, `temp` and `user`.
@@ -89,7 +53,7 @@ class ComfyServer:
         self.output_dir = self.work_dir / "output"
         self.log_file = self.work_dir / "server.log"
         self.port = port or _free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__(f"http://127.0.0.1:{self.port}")
         self._cpu = cpu
         self._model_paths = model_paths or {}
         self._packs = packs
@@ -132,69 +96,6 @@ class ComfyServer:
     def join(self):
         """Wait until the process ends by itself."""
         self._process.wait()
-
-    # --- what tests and the demo ask for ----------------------------------------------------------
-
-    def object_info(self) -> dict[str, Any]:
-        """Every node that the server knows, by id."""
-        return self._get("/object_info")
-
-    def upload(self, file: Path) -> str:
-        """Copy a file into the input folder; return the name that loader nodes know it by."""
-        return Path(shutil.copy(file, self.input_dir)).name
-
-    def queue(self, prompt: Prompt, **options) -> str:
-        """Queue a prompt and return its id; raise NodeError where the server finds it invalid.
-
-        `options` go beside the prompt, such as `client_id` and `extra_data`.
-        """
-        try:
-            return self._post("/prompt", {"prompt": prompt, **options})["prompt_id"]
-        except urllib.error.HTTPError as error:
-            if error.code != 400:
-                raise
-            raise _validation_error(json.load(error)) from None
-
-    def wait(
-        self,
-        prompt_id: str,
-        timeout: float = RUN_TIMEOUT,
-        on_poll: Callable[[], object] = lambda: None,
-    ) -> dict[str, Any]:
-        """Wait until a queued prompt has ended, well or not, and return its history entry."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            history = self._get(f"/history/{prompt_id}")
-            if prompt_id in history:
-                return history[prompt_id]
-            on_poll()
-            time.sleep(POLL_SECONDS)
-        raise ServerError(f"the prompt did not end within {timeout:.0f} s:\n{self.log_tail()}")
-
-    def run(
-        self,
-        prompt: Prompt,
-        timeout: float = RUN_TIMEOUT,
-        on_poll: Callable[[], object] = lambda: None,
-    ) -> dict[str, Any]:
-        """Queue a prompt, wait for it, and return its history entry; raise NodeError on failure."""
-        entry = self.wait(self.queue(prompt), timeout, on_poll)
-        for event, details in entry["status"]["messages"]:
-            if event == "execution_error":
-                raise NodeError(details["node_type"], details["exception_message"].strip())
-            if event == "execution_interrupted":
-                raise NodeError(details["node_type"], "interrupted")
-        return entry
-
-    def interrupt(self):
-        """Cancel the prompt that is running."""
-        self._post("/interrupt", {})
-
-    def view(self, filename: str, subfolder: str = "", type: str = "output") -> bytes:
-        """Fetch a file as the user interface would; takes an entry of a node's outputs as it is."""
-        query = urllib.parse.urlencode({"filename": filename, "subfolder": subfolder, "type": type})
-        with self._open(f"/view?{query}") as answer:
-            return answer.read()
 
     def peak_memory(self) -> int:
         """The most memory that the process has held so far, in bytes (Linux only)."""
@@ -250,36 +151,22 @@ class ComfyServer:
         if "(IMPORT FAILED)" in self.log():
             raise ServerError(f"ComfyUI could not import a pack:\n{self.log_tail()}")
 
+    def _details(self) -> str:
+        return f":\n{self.log_tail()}"
+
     def _answers(self) -> bool:
         try:
             self.object_info()
-        except OSError:  # refused, reset or timed out: not there yet
+        except UnreachableError:
             return False
         return True
 
-    def _get(self, path: str) -> Any:
-        with self._open(path) as answer:
-            return json.load(answer)
-
-    def _post(self, path: str, body: dict[str, Any]) -> Any:
-        with self._open(path, json.dumps(body).encode()) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-    def _open(self, path: str, body: bytes | None = None):
-        """Send a request, a POST where there is a body; notice when the process has died."""
+    def _read(self, path: str, *request) -> bytes:
+        """As any client does; notice when the process has died."""
         if self._process.poll() is not None:
-            raise ServerError(
-                f"ComfyUI ended with code {self._process.returncode}:\n{self.log_tail()}"
-            )
-        request = urllib.request.Request(
-            self.url + path, body, {"Content-Type": "application/json"}
-        )
-        return _direct.open(request, timeout=60)
-
-
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Opens URLs without the proxy that the environment may name: the server is on this machine."""
+            code = self._process.returncode
+            raise ServerError(f"ComfyUI ended with code {code}:\n{self.log_tail()}")
+        return super()._read(path, *request)
 
 
 def _free_port() -> int:
@@ -293,15 +180,6 @@ def _require_free(port: int):
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise ServerError(f"port {port} is in use; choose another one")
-
-
-def _validation_error(answer: dict[str, Any]) -> NodeError:
-    """Turn the server's refusal of a prompt into an error that names the first node at fault."""
-    for node in answer["node_errors"].values():
-        first = node["errors"][0]
-        return NodeError(node["class_type"], f"{first['message']}: {first['details']}")
-    error = answer["error"]
-    return NodeError("prompt", f"{error['message']} {error['details']}".strip())
 
 
 def has_gpu() -> bool:
