@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pytest
 from pack.workshop.rig.paths import REPO
-from pack.workshop.rig.ui_to_api import inputs_of
+from pack.farm.ui_to_api import inputs_of
 from PIL import Image
 
 PAGES = REPO / "web" / "docs"

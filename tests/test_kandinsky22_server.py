@@ -18,7 +18,7 @@ from pack.tests.kandinsky_prompts import DECODER, INPAINTER, MOVQ, PRIOR, Files
 from pack.tests.test_kandinsky22_decoder import CLOSE
 from pack.tests.test_kandinsky22_lora import LAYERS, NAMINGS, RANK, STRENGTH
 from pack.workshop.rig import prompts
-from pack.workshop.rig.client import NodeError, node
+from pack.farm.client import NodeError, node
 from pack.workshop.rig.kandinsky_sampling import relative
 from PIL import Image
 from safetensors.torch import load

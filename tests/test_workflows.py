@@ -22,9 +22,9 @@ from pack.tests.graph_layout import (
 from pack.workshop.examples.build import build
 from pack.workshop.examples.workflows.models import STAND_INS, use_stand_ins
 from pack.workshop.examples.workflows.parts import IMAGE, VIDEO
-from pack.workshop.rig.client import Prompt
+from pack.farm.client import Prompt
 from pack.workshop.rig.server import ComfyServer
-from pack.workshop.rig.ui_to_api import (
+from pack.farm.ui_to_api import (
     NOTES,
     WorkflowError,
     ids_of,

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from ..rig import prompts, weights
-from ..rig.client import Prompt, node
+from ...farm.client import Prompt, node
 from ..rig.clips import sample_clip
 from ..rig.paths import BASE_DIR
 from ..rig.server import ComfyServer

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..rig.paths import EXAMPLES
 from ..rig.server import ComfyServer
-from ..rig.ui_to_api import Info
+from ...farm.ui_to_api import Info
 from .ui_graph import Graph
 from .workflows import WORKFLOWS
 

@@ -26,8 +26,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...farm.client import NodeError, node
 from . import prompts
-from .client import NodeError, node
 from .clips import sample_clip
 from .paths import BASE_DIR, PACK, REPO, RUN_DIR, comfyui_path
 from .server import ComfyServer
