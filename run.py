@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Set up everything the pack needs and use it: the demo, the tests, a server, the benchmark.
+"""Set up everything the pack needs and use it: the demo, tests, a server, renders, the benchmark.
 
     python3 run.py demo [--output DIR]
     python3 run.py test [pytest arguments]
     python3 run.py serve [--port PORT]
+    python3 run.py render WORKFLOW.json --out FOLDER
     python3 run.py bench --json FILE
 
 Everything is put in `.run/`: a virtual environment, ComfyUI's source, and a ComfyUI base directory
@@ -41,7 +42,7 @@ COMFYUI_IN_CARRIER = "vendor/ComfyUI"
 # ComfyUI asks for any torch, but imports torchaudio, whose newest release needs this torch.
 TORCH = ["torch==2.12.1", "torchvision==0.27.1", "torchaudio==2.11.0"]
 
-COMMANDS = ("demo", "test", "serve", "bench")
+COMMANDS = ("demo", "test", "serve", "render", "bench")
 
 # What pip's lines of interest start with, and what its output holds when it has no index.
 PROGRESS_WORDS = ("Downloading", "Installing", "Successfully")
@@ -246,8 +247,15 @@ def program(command: str) -> list[str]:
     if command == "test":
         # Not `python -m pytest`: that puts the current folder on sys.path (see make_importable).
         return [venv_program("pytest")]
-    module = {"demo": "examples.demo", "serve": "rig.server", "bench": "bench"}[command]
-    return [venv_program("python"), "-m", f"pack.workshop.{module}"]
+    module = {
+        "demo": "workshop.examples.demo",
+        "serve": "workshop.rig.server",
+        "render": "farm",
+        "bench": "workshop.bench",
+    }[command]
+    # `render` has to be named to the command behind it, which has others.
+    rest = ["render"] if command == "render" else []
+    return [venv_program("python"), "-m", f"pack.{module}", *rest]
 
 
 def venv_program(name: str) -> str:

@@ -1,6 +1,6 @@
 """The benchmark: ratios, each measured side by side in one run, beside what they should be.
 
-python -m pack.workshop.bench --json FILE [--only method video render kandinsky] [--full-size]
+python -m pack.workshop.bench --json FILE [--only method video render farm kandinsky] [--full-size]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import platform
 from pathlib import Path
 
-PARTS = ("method", "video", "render", "kandinsky")
+PARTS = ("method", "video", "render", "farm", "kandinsky")
 
 # name → (the limit, whether it is the most or the least)
 TARGETS = {
@@ -24,6 +24,9 @@ TARGETS = {
     "overlap_over_slower": (1.15, "most"),
     "memory_long_over_short": (1.05, "most"),
     "nodes_share": (0.01, "most"),
+    "chunked_over_whole": (1.05, "most"),
+    "resume_s": (2, "most"),
+    "two_workers_over_one": (1.8, "least"),
     **{f"{job}_time": (1.05, "most") for job in ("unet", "encode", "decode", "prior")},
     **{f"{job}_memory": (1.0, "most") for job in ("unet", "encode", "decode", "prior")},
 }
