@@ -224,7 +224,14 @@ def test_a_signal_to_serve_ends_comfyui(tmp_path, name):
         "PYTHONPATH": os.pathsep.join(paths),
     }
     command = [sys.executable, "-c", SERVE, str(port), str(tmp_path)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as serve:
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in its background with SIGINT ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as serve:
         while "CLIP Drift in ComfyUI" not in (line := serve.stdout.readline()):
             assert line, "serve ended by itself"
         child = int((tmp_path / "pid").read_text())
