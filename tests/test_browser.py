@@ -213,24 +213,6 @@ OVERLAPS = """() => {
         && a[2] < b[4] && b[2] < a[4]).map(b => [a[0], b[0]])); }"""
 
 
-@pytest.mark.parametrize(
-    ("query", "wanted"),
-    [
-        ("clip drift", "ClipDriftFromVideo"),
-        ("video motion", "ClipDriftFromVideo"),
-        ("deforum", "ClipDriftRotateConditioning"),
-        ("animate", "ClipDriftRotateConditioning"),
-    ],
-)
-def test_the_search_for_nodes_finds_ours(front, query, wanted):
-    front.page.keyboard.press("Escape")
-    front.page.locator("#graph-canvas").dblclick(position={"x": 1500, "y": 950})
-    search = front.page.get_by_role("combobox").or_(front.page.get_by_role("textbox")).last
-    search.fill(query)
-    front.settle()
-    front.screenshot(SCREENSHOTS / f"search-{query.replace(' ', '-')}.png")
-
-
 # --- What a node shows ----------------------------------------------------------------------------
 
 

@@ -46,7 +46,7 @@ IN_THE_PACK = {file.name for file in (REPO / "models").rglob("*.safetensors")}
 FRAMES, SIZE, STEPS = 4, 64, 1
 FEW, MOST = 10, 14
 """How many nodes are seen as it opens: in the first workflow, and in any other."""
-CROSSINGS, BEHIND = 17, 7
+CROSSINGS, BEHIND = 14, 6
 """The most wires that cross and that run behind a node, as straight lines. None is not possible:
 SamplerCustomAdvanced takes from one node above and below what three others give, and a checkpoint's
 VAE is needed at the far end."""
@@ -127,18 +127,22 @@ def test_names_are_safe_in_a_url(file):
 def test_the_thumbnail_moves(file):
     thumbnail = file.with_suffix(".jpg")
 
-    assert thumbnail.stat().st_size <= 300_000
+    assert thumbnail.stat().st_size <= 100_000
     with Image.open(thumbnail) as picture:
         assert (picture.format, picture.n_frames) == ("GIF", 16)
         assert picture.info["loop"] == 0  # for ever
-        assert picture.info["duration"] == 125  # the clip's 8 frames per second
-        assert 200 <= min(picture.size) <= max(picture.size) <= 800
+        assert picture.info["duration"] == 120  # the clip's 8 frames per second, in hundredths
+        assert 180 <= min(picture.size) <= max(picture.size) <= 800
         frames = [
             np.asarray(frame.convert("RGB"), int) for frame in ImageSequence.Iterator(picture)
         ]
     half = frames[0].shape[1] // 2
-    for side in (np.s_[:, :half], np.s_[:, half:]):
-        assert np.abs(frames[0][side] - frames[8][side]).max() > 100
+    clip, drawn = (
+        np.abs(frames[0][side] - frames[8][side]).max()
+        for side in (np.s_[:, :half], np.s_[:, half:])
+    )
+    assert clip > 100
+    assert drawn > (0 if "noise_only" in file.stem or "noise_loop" in file.stem else 100)
 
 
 @every_workflow
@@ -194,11 +198,7 @@ def test_widgets_shown_outside_have_the_values_that_they_have_inside(file, objec
             assert len(widgets) == len(node["widgets_values"])
             for index, shown in zip(widgets, node["widgets_values"], strict=True):
                 (number,) = inner["inputs"][index]["linkIds"]
-                ((end, slot),) = (
-                    (each["target_id"], each["target_slot"])
-                    for each in inner["links"]
-                    if each["id"] == number
-                )
+                ((end, slot),) = (each[3:5] for each in inner["links"] if each[0] == number)
                 (target,) = (each for each in inner["nodes"] if each["id"] == end)
                 values = widget_values(target, object_info[target["type"]])
                 assert values[target["inputs"][slot]["name"]] == shown

@@ -31,7 +31,7 @@ from .demo import frames_of
 from .workflows.mini import PROMPT
 from .workflows.parts import FPS, SEED, VIDEO
 
-SIDE, GAP, CAPTION, COLOURS = 236, 8, 32, 96
+SIDE, GAP, CAPTION, COLOURS = 160, 6, 28, 32
 GROUND, TEXT = "#1d1e21", "#f2f2f2"
 LATENT = (4, 8, 8)
 """Mini Kandinsky's, of a picture of 64 × 64 pixels."""
@@ -53,11 +53,11 @@ SHOWN = {
     "01-mini_kandinsky": Shown(PROMPT, "the prompt follows the clip", stands_in=False),
     "03-rotate_the_prompt": Shown("a red triangle on black", "the prompt moves"),
     "04-move_one_word": Shown("a cyan square on maroon", "a word moves"),
-    "05-drifting_noise_only": Shown("a green star on navy", "the noise moves", 0.0, 1.0),
+    "05-drifting_noise_only": Shown("a green star on navy", "only the noise moves", 0.0, 1.0),
     "06-text_and_noise_frame_by_frame": Shown("a pink circle on dark green", BOTH, noise=0.5),
     "07-feedback_loop": Shown("an orange star on dark grey", "frame from frame"),
     "08-kandinsky_text_loop": Shown("a green triangle on navy", "the prompt moves"),
-    "09-kandinsky_noise_loop": Shown("a blue square on black", "the noise moves", 0.0, 1.0),
+    "09-kandinsky_noise_loop": Shown("a blue square on black", "only the noise moves", 0.0, 1.0),
     "10-kandinsky_text_and_noise": Shown("a white star on maroon", BOTH, noise=0.3),
     "11-kandinsky_image_prompt": Shown("a pink square on dark green", "a picture moves"),
     "12-unclip_image_prompt": Shown("a yellow circle on dark grey", "a picture moves"),
@@ -119,7 +119,7 @@ def card(left: Image.Image, right: Image.Image, says: str) -> Image.Image:
     for place, picture in enumerate((left, right)):
         tile = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         whole.paste(tile, (place * (SIDE + GAP), 0))
-    font = ImageFont.truetype(findfont("DejaVu Sans"), 17)
+    font = ImageFont.truetype(findfont("DejaVu Sans"), 13)
     middle = (whole.width // 2, SIDE + CAPTION // 2)
     ImageDraw.Draw(whole).text(middle, says, TEXT, font, anchor="mm")
     return whole

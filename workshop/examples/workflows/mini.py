@@ -33,6 +33,10 @@ def first(add: Graph) -> Stack:
 same at the right. The prompt says no place: **Follow the Clip** moves what it stands for to where
 the clip is, frame after frame.
 
+## First
+
+Press **Run**, and wait for *The result*.
+
 ## Change
 
 - **text**: *circle, square, triangle, star*; *red* to *pink*, *white*; *on black, navy, maroon,

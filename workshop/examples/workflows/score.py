@@ -13,8 +13,11 @@ def score_motion(add: Graph) -> Stack:
 # Score the motion
 
 The first workflow again, and then the question: does the result move as the clip does? What was
-drawn is looked at by CLIP **again** and compared with the drift that it was to follow. Everything
-is in the box. Run.
+drawn is looked at by CLIP **again** and compared with the drift that it was to follow.
+
+## First
+
+Everything is in the box. Run.
 
 ## Read it
 
