@@ -31,7 +31,8 @@ def build(object_info: dict[str, Info]) -> dict[str, str]:
     paths = {name: f"example_workflows/{name}.json" for name in WORKFLOWS}
     paths |= {name: f"subgraphs/{name}.json" for name in BLUEPRINTS}
     return {
-        path: json.dumps(workflow(name, object_info), indent=1, ensure_ascii=False) + "\n"
+        path: json.dumps(workflow(name, object_info), ensure_ascii=False, separators=(",", ":"))
+        + "\n"
         for name, path in paths.items()
     }
 
