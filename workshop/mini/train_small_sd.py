@@ -11,19 +11,19 @@ from ..rig.paths import MODELS
 from ..world.captions import write_captions
 from ..world.scenes import HELD_OUT, Scenes, draw_scenes, render
 from .clip_model import embed_all
-from .movq_model import decode_all
+from .ddim import TIMES, signal_power
 from .pairs import FIRST_SEED
 from .runs import RUNS, Plan, fit, folder_of, save_picture
 from .small_sd import (
+    MiniSD,
     build_unet,
-    draw,
     embed_tokens,
     load_clip_and_movq,
     predict_noise,
     states_of,
     tokens_of,
 )
-from .unet_model import TIMES, OfWhite, signal_power
+from .unet_model import OfWhite
 from .whitening import whitening_of
 
 PLAN = Plan("small_sd", steps=5000, batch=64, rate=1e-3, warmup=150, average=0.998, look=500)
@@ -227,8 +227,8 @@ def train(plan: Plan = PLAN, device: str = "cpu", runs: Path = RUNS) -> nn.Modul
         with torch.no_grad():
             context = states_of(clip, embed_tokens(clip, tokens_of(captions))).to(device)
         noise = torch.randn(32, 4, 8, 8, generator=torch.Generator().manual_seed(1)).to(device)
-        drawn = draw(average, context[:-1], noise, context[-1], steps=12).cpu()
-        drawn = decode_all(movq, drawn)
+        sd = MiniSD(average, clip, movq)
+        drawn = sd.decode(sd.draw(context[:-1], noise, context[-1]).cpu())
         pictures = render(wanted)
         shown = [pictures[:16], drawn[:16], pictures[16:], drawn[16:]]
         save_picture(folder / f"step-{step:06}.png", torch.cat(shown), scale=2)
