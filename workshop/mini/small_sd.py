@@ -38,8 +38,8 @@ WIDTH = CONFIG["model_cfg"]["text_cfg"]["width"]
 STEPS = 12
 CFG = 3.0
 
-# Arguments of ComfyUI's UNetModel. The depths are those of the transformers: one number a residual
-# block on the way down and in the middle, and on the way up one a block from the finest on.
+# Arguments of ComfyUI's UNetModel. The depths are those of the transformers: one number per
+# residual block on the way down and in the middle, and on the way up from the finest on.
 SIZES = {
     "image_size": 8,
     "in_channels": 4,
@@ -151,7 +151,7 @@ class MiniSD:
 
     @torch.no_grad()
     def read(self, texts: list[str], chunk: int = 256) -> Tensor:
-        """Prompts → (B, T, W) context. The negative is ``read([""])[0]``."""
+        """Prompts → (B, T, W) context. The negative is `read([""])[0]`."""
         parts = tokens_of(texts).split(chunk)
         return torch.cat([states_of(self.clip, embed_tokens(self.clip, part)) for part in parts])
 
