@@ -30,8 +30,8 @@ def first(add: Graph) -> Stack:
 # Press Run
 
 **Everything is in the box.** The ball in the clip goes round; in a minute a yellow star does the
-same at the right. The prompt says no place: **Follow the Clip** moves what it stands for to where
-the clip is, frame after frame.
+same beside it. The prompt says no place: **Follow the Clip** moves what it stands for to where the
+clip is, frame after frame.
 
 ## First
 
@@ -70,18 +70,19 @@ the real model, and *13-score_the_motion*.
     larger = add(
         "ImageScale", image=steps.decoded, upscale_method="lanczos", width=SHOWN, height=SHOWN
     )
+    beside = add("ClipDriftSideBySide", images=larger, video=video, drift=drift)
     draw = add.fold(
         "Draw",
-        row(subject.canvas, noise, *steps.columns, steps.decoded, larger),
+        row(subject.canvas, noise, *steps.columns, steps.decoded, larger, beside),
         shows=[(noise, "noise_seed", "noise_seed"), (steps.sigmas, "steps", "steps")],
-        gives=[(larger, "images")],
+        gives=[(beside, "images"), (beside["fps"], "fps")],
     )
     shown = add.titled(
         "The result",
         "SaveAnimatedWEBP",
-        images=larger,
+        images=beside,
         filename_prefix="clip-drift/first",
-        fps=FPS,
+        fps=beside["fps"],
         lossless=False,
         quality=90,
     )
