@@ -198,5 +198,5 @@ def test_the_checks_find_what_they_are_for(check, found, tmp_path):
 
 
 def test_the_client_needs_only_pythons_own_library():
-    names = {name for name, *_ in imports_of(REPO)["workshop.rig.client"]}
+    names = {name for name, *_ in imports_of(REPO)["farm.client"]}
     assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names - {"subprocess"}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from pack.workshop.rig.ui_to_api import inputs_of, widget_values
+from pack.farm.ui_to_api import inputs_of, widget_values
 
 FILES = sorted((Path(__file__).resolve().parent.parent / "subgraphs").glob("*.json"))
 INPUT, OUTPUT = -10, -20

@@ -10,6 +10,15 @@ from pathlib import Path
 
 import av
 import pytest
+from pack.farm.client import Prompt
+from pack.farm.ui_to_api import (
+    NOTES,
+    WorkflowError,
+    ids_of,
+    inputs_of,
+    replace_values,
+    ui_to_api,
+)
 from pack.tests.graph_layout import (
     behind_nodes,
     box_of,
@@ -22,16 +31,7 @@ from pack.tests.graph_layout import (
 from pack.workshop.examples.build import build
 from pack.workshop.examples.workflows.models import STAND_INS, use_stand_ins
 from pack.workshop.examples.workflows.parts import IMAGE, VIDEO
-from pack.workshop.rig.client import Prompt
 from pack.workshop.rig.server import ComfyServer
-from pack.workshop.rig.ui_to_api import (
-    NOTES,
-    WorkflowError,
-    ids_of,
-    inputs_of,
-    replace_values,
-    ui_to_api,
-)
 from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent.parent / "example_workflows"

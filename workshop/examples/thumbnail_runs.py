@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from ...clip_drift.files import load_drift
+from ...farm.client import Prompt, node
+from ...farm.ui_to_api import replace_values, ui_to_api
 from ..rig import weights
-from ..rig.client import Prompt, node
 from ..rig.clips import rolling_ball, sample_clip, write_clip
 from ..rig.paths import BASE_DIR, EXAMPLES
 from ..rig.server import ComfyServer
-from ..rig.ui_to_api import replace_values, ui_to_api
 from . import demo
 from .workflows.models import use_stand_ins
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, NamedTuple
 
-from ..rig.ui_to_api import DYNAMIC_COMBO, UPLOAD_VALUE, Info, Input, inputs_of
+from ...farm.ui_to_api import DYNAMIC_COMBO, UPLOAD_VALUE, Info, Input, inputs_of
 
 WIDTH, WIDE, NOTE_SIZE = 290, 330, (400, 1000)
 GAP, TITLE, GROUP_TITLE, PADDING = 30, 30, 50, 20

@@ -1,6 +1,6 @@
 """Prompts in API format, for the tests and the benchmark on a real server."""
 
-from .client import node
+from ...farm.client import node
 
 SMALL_ENCODER = "random_small.safetensors"
 CHECKPOINT = "random_sd15.safetensors"

@@ -1,6 +1,6 @@
 """Turn a workflow as the user interface saves it into the prompt that the server runs.
 
-    python -m pack.workshop.rig.ui_to_api WORKFLOW.json OBJECT_INFO.json
+    python -m pack.farm.ui_to_api WORKFLOW.json OBJECT_INFO.json
 
 The front end does this in the browser; here it is done by a server's `/object_info` alone.
 """
@@ -85,7 +85,11 @@ def _type_and_options(spec: list) -> tuple[str, dict[str, Any]]:
 
 def widget_values(node: dict, info: Info) -> dict[str, Any]:
     """The values of a saved node's widgets by name, without what only the front end knows."""
-    values = iter(node.get("widgets_values") or [])
+    stored = node.get("widgets_values") or []
+    if isinstance(stored, dict):  # some packs store them by name
+        names = {each.name for each in inputs_of(info)}
+        return {name: value for name, value in stored.items() if name in names}
+    values = iter(stored)
     try:
         return dict(_named(inputs_of(info), values))
     except StopIteration:
@@ -104,7 +108,10 @@ def _named(inputs: list[Input], values: Iterator, prefix: str = "") -> list[tupl
         if each.has_upload:
             next(values)
         if each.type == DYNAMIC_COMBO:  # the choice decides which widgets follow
-            chosen = next(one for one in each.options["options"] if one["key"] == value)
+            choices = {one["key"]: one for one in each.options["options"]}
+            chosen = choices.get(value) if isinstance(value, str) else None
+            if chosen is None:
+                raise WorkflowError(f"{prefix}{each.name} is {value!r}, which is no choice of it")
             named += _named(inputs_of({"input": chosen["inputs"]}), values, f"{each.name}.")
     return named
 
@@ -116,21 +123,59 @@ def ui_to_api(workflow: dict, object_info: dict[str, Info]) -> dict[str, dict[st
         WorkflowError: a node is unknown, muted, bypassed or the front end's own, or its widget
             values are too few.
     """
+    _require_well_formed(workflow)
     links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
     prompt = {}
     for node in workflow["nodes"]:
         if node["type"] in NOTES:
             continue
-        _require_runnable(node, object_info)
+        what = _require_runnable(node, object_info)
         inputs = widget_values(node, object_info[node["type"]])
         for socket in node.get("inputs", []):
-            if socket.get("link") is not None:  # a link to a widget's socket replaces its value
-                inputs[socket["name"]] = links[socket["link"]]
+            if socket.get("link") is None:
+                continue
+            if socket["link"] not in links:
+                raise WorkflowError(f"{what} has a link that is missing")
+            inputs[socket["name"]] = links[socket["link"]]  # in place of a widget's value
         prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
     return prompt
 
 
-def _require_runnable(node: dict, object_info: dict[str, Info]):
+def _require_well_formed(workflow: dict):
+    """Refuse what the front end cannot have saved."""
+    nodes, links = workflow.get("nodes"), workflow.get("links")
+    whole = isinstance(nodes, list) and isinstance(links, list)
+    if not (whole and all(map(_is_node, nodes)) and all(map(_is_link, links))):
+        raise WorkflowError("this is no workflow that the user interface saves (version 0.4)")
+
+
+def _is_node(node: object) -> bool:
+    if not isinstance(node, dict) or not isinstance(node.get("type"), str):
+        return False
+    sockets, values = node.get("inputs", []), node.get("widgets_values")
+    return (
+        isinstance(node.get("id"), (int, str))
+        and isinstance(sockets, list)
+        and all(map(_is_socket, sockets))
+        and (values is None or isinstance(values, (list, dict)))
+    )
+
+
+def _is_socket(socket: object) -> bool:
+    if not isinstance(socket, dict) or not isinstance(socket.get("name"), str):
+        return False
+    return socket.get("link") is None or isinstance(socket["link"], int)
+
+
+def _is_link(link: object) -> bool:
+    """[id, from node, from output, to node, to input, type]"""
+    if not isinstance(link, list) or len(link) < 5:
+        return False
+    return isinstance(link[0], int) and isinstance(link[1], (int, str)) and isinstance(link[2], int)
+
+
+def _require_runnable(node: dict, object_info: dict[str, Info]) -> str:
+    """How errors name the node, where it can run."""
     what = f"node {node['id']} ({node['type']})"
     if node["type"] in FRONT_END_ONLY:
         raise WorkflowError(f"{what} exists in the front end only: link its ends directly")
@@ -138,6 +183,7 @@ def _require_runnable(node: dict, object_info: dict[str, Info]):
         raise WorkflowError(f"{what} is not known to the server")
     if node.get("mode", ALWAYS) != ALWAYS:
         raise WorkflowError(f"{what} is muted or bypassed")
+    return what
 
 
 def replace_values(prompt: dict, values: dict[tuple[str, str], Any]):
