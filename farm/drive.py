@@ -47,8 +47,7 @@ def render_missing(
     Raises:
         FarmError: a node failed, the folder cannot be written, or no worker is left.
     """
-    assert folder.manifest is not None
-    waiting = deque(chunks(folder.manifest.missing(), size))
+    waiting = deque(chunks(folder.require_manifest().missing(), size))
     running: dict[Future[list[bytes]], tuple[Worker, Chunk]] = {}
     alive = list(workers)
     while waiting or running:

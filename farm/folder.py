@@ -126,7 +126,7 @@ class RenderFolder:
         A frame whose file is gone or has another size is to be rendered again; one that is there
         and whole but not listed is done. With `digests`, every frame is read and compared.
         """
-        manifest = self._require_manifest()
+        manifest = self.require_manifest()
         wanted = set(range(manifest.first, manifest.first + manifest.total))
         there = set(self.frames_there())
         before = dict(manifest.frames)
@@ -142,7 +142,7 @@ class RenderFolder:
 
     def keep(self, frames: dict[int, bytes]) -> None:
         """Write frames, then the manifest that lists them."""
-        manifest = self._require_manifest()
+        manifest = self.require_manifest()
         for index, content in frames.items():
             self._write(frame_name(index), content)
             manifest.frames[index] = (_digest(content), len(content))
@@ -150,10 +150,15 @@ class RenderFolder:
 
     def save(self) -> None:
         """Write the manifest."""
-        manifest = self._require_manifest()
+        manifest = self.require_manifest()
         frames = {str(index): manifest.frames[index] for index in sorted(manifest.frames)}
         text = json.dumps({"version": VERSION, **asdict(manifest), "frames": frames}, indent=1)
         self._write(MANIFEST, text.encode())
+
+    def require_manifest(self) -> Manifest:
+        """The manifest, once there is one."""
+        assert self.manifest is not None
+        return self.manifest
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -163,10 +168,6 @@ class RenderFolder:
                 f"{self.path} holds frames but no {MANIFEST}: choose another folder for --out, or "
                 "let --again replace them."
             )
-
-    def _require_manifest(self) -> Manifest:
-        assert self.manifest is not None
-        return self.manifest
 
     def _is_same(self, index: int, digest: str, size: int, read: bool) -> bool:
         path = self.path / frame_name(index)

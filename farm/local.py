@@ -91,7 +91,7 @@ class LocalServer(Client):
         self._options = tuple(options)
         self._own_environment = dict(environment or {})
         self._tied = tied and sys.platform == "linux"
-        self._process: subprocess.Popen | None = None
+        self._started: subprocess.Popen | None = None
 
     def __enter__(self):
         self.start()
@@ -110,7 +110,7 @@ class LocalServer(Client):
         for folder in ("input", "output", "user"):
             (self.work_dir / folder).mkdir(parents=True, exist_ok=True)
         with self.log_file.open("wb") as log:
-            self._process = subprocess.Popen(
+            self._started = subprocess.Popen(
                 self._command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -125,7 +125,7 @@ class LocalServer(Client):
 
     def stop(self) -> None:
         """End the process that this object started."""
-        if self._process is None:
+        if self._started is None:
             return
         self._process.terminate()
         try:
@@ -145,7 +145,7 @@ class LocalServer(Client):
 
     def is_running(self) -> bool:
         """Whether the process has been started and has not ended."""
-        return self._process is not None and self._process.poll() is None
+        return self._started is not None and self._started.poll() is None
 
     def log(self) -> str:
         """All that the server has printed so far, without the colours."""
@@ -154,6 +154,12 @@ class LocalServer(Client):
     def log_tail(self, lines: int = 30) -> str:
         """The last lines of the log."""
         return "\n".join(self.log().splitlines()[-lines:])
+
+    @property
+    def _process(self) -> subprocess.Popen:
+        if self._started is None:
+            raise ServerError("ComfyUI has not been started")
+        return self._started
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -192,7 +198,7 @@ class LocalServer(Client):
     def _read(self, path: str, *request, **options) -> bytes:
         """As any client does; notice when the process has died."""
         if not self.is_running():
-            code = self._process.returncode if self._process else None
+            code = self._started.returncode if self._started else None
             raise ServerError(f"ComfyUI ended with code {code}:\n{self.log_tail()}")
         return super()._read(path, *request, **options)
 

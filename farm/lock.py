@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,7 +10,7 @@ from .errors import FarmError
 
 NAME = ".lock"
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 
     def _try(file: BinaryIO) -> None:

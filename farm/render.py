@@ -98,8 +98,9 @@ def _render(
         else:
             _require_same(folder.manifest, wanted)
             folder.manifest.source = source
-        missing = len(folder.manifest.missing())
-        with progress.over(folder.manifest.total, folder.manifest.total - missing):
+        manifest = folder.require_manifest()
+        missing = len(manifest.missing())
+        with progress.over(manifest.total, manifest.total - missing):
             render_missing(folder, job, workers, settings.chunk, progress.add, progress.lost)
         return missing
     finally:
@@ -184,9 +185,10 @@ def differences(old: Prompt, new: Prompt) -> Iterator[str]:
     """What has changed from one prompt to another, in words."""
     for node_id in sorted(old.keys() | new.keys()):
         before, after = old.get(node_id), new.get(node_id)
-        if before is None or after is None:
-            node, what = (after, "is new") if before is None else (before, "is gone")
-            yield f"node {node_id} ({node['class_type']}) {what}"
+        if before is None:
+            yield f"node {node_id} ({new[node_id]['class_type']}) is new"
+        elif after is None:
+            yield f"node {node_id} ({before['class_type']}) is gone"
         elif before["class_type"] != after["class_type"]:
             yield f"node {node_id} was {before['class_type']} and is {after['class_type']}"
         else:

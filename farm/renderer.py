@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from .client import POLL_SECONDS, Client, NodeError, ServerError, require_success
@@ -101,7 +102,7 @@ class Renderer:
         with self._one_at_a_time:
             for file in job.files:
                 if file.content is not None and file.name not in self._sent:
-                    self._sent[file.name] = self._patiently(lambda file=file: self._send(file))
+                    self._sent[file.name] = self._patiently(partial(self._send, file))
 
     def count(self, job: Job) -> tuple[int, float | None]:
         """How many frames there are, and the rate of their video where the workflow says it."""

@@ -143,16 +143,17 @@ def ui_to_api(workflow: dict, object_info: dict[str, Info]) -> dict[str, dict[st
 
 def _require_well_formed(workflow: dict):
     """Refuse what the front end cannot have saved."""
-    nodes, links = workflow.get("nodes"), workflow.get("links")
-    whole = isinstance(nodes, list) and isinstance(links, list)
-    if not (whole and all(map(_is_node, nodes)) and all(map(_is_link, links))):
-        raise WorkflowError("this is no workflow that the user interface saves (version 0.4)")
+    for name, is_whole in (("nodes", _is_node), ("links", _is_link)):
+        parts = workflow.get(name)
+        if not isinstance(parts, list) or not all(map(is_whole, parts)):
+            raise WorkflowError("this is no workflow that the user interface saves (version 0.4)")
 
 
 def _is_node(node: object) -> bool:
     if not isinstance(node, dict) or not isinstance(node.get("type"), str):
         return False
-    sockets, values = node.get("inputs", []), node.get("widgets_values")
+    sockets: object = node.get("inputs", [])
+    values = node.get("widgets_values")
     return (
         isinstance(node.get("id"), (int, str))
         and isinstance(sockets, list)
