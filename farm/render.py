@@ -82,7 +82,8 @@ def _render(
 ) -> int:
     workers = open_workers()
     try:
-        infos = workers[0].infos().result()
+        asked = [worker.infos() for worker in workers]  # all of them, so that all start by now
+        infos = asked[0].result()
         prompt = to_prompt(workflow, infos)
         plan = make_plan(prompt, infos, settings.node, settings.pictures)
         files = _files(plan.prompt, infos, settings, workers[0])

@@ -24,6 +24,8 @@ PATIENCE = 60.0
 """Seconds that a server may be away."""
 ATTEMPTS = 5
 """So often a chunk is begun anew, where the server forgot it: it was started again."""
+AWAY_SECONDS = 1.0
+"""Between two attempts to reach a server that does not answer."""
 LOOK_SECONDS = 2.0
 """How often the server is asked whether it still knows of a prompt."""
 
@@ -205,7 +207,7 @@ class Renderer:
             except ServerError as error:
                 if time.monotonic() > deadline:
                     raise WorkerLostError(str(error)) from error
-                self._pause(1.0)
+                self._pause(AWAY_SECONDS)
                 self._revive_server()
 
     def _revive_server(self) -> None:

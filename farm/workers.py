@@ -83,21 +83,21 @@ class LocalWorker(ServerWorker):
 
         installation = find_installation(python)
         self._folder = tempfile.TemporaryDirectory(prefix="clip-drift-")
-        self._server = LocalServer(
+        self.server = LocalServer(
             Path(self._folder.name), installation, cpu=not has_gpu(), tied=True
         )
         try:
-            self._server.start()
+            self.server.start()
         except ServerError as error:
             self._folder.cleanup()
             raise FarmError(f"ComfyUI could not be started: {error}") from error
-        super().__init__(self._server, revive=self._revive)
+        super().__init__(self.server, revive=self._revive)
 
     def _revive(self) -> None:
-        if not self._server.is_running():
-            self._server.start()
+        if not self.server.is_running():
+            self.server.start()
 
     def close(self):
         super().close()
-        self._server.stop()
+        self.server.stop()
         self._folder.cleanup()
