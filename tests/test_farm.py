@@ -229,7 +229,7 @@ def test_what_cannot_be_cut_is_refused_with_the_reason(more, reason):
 def test_what_a_server_lacks_is_said_by_name():
     infos = {name: info for name, info in INFOS.items() if name != "Sampler"}
     prompt = graph(walk=("Walk", {"model": "mine"}))
-    assert lacking(prompt, infos) == ["mine (Walk, model)", "node Sampler"]
+    assert lacking(prompt, infos) == ["node Sampler", "mine (Walk, model)"]
 
 
 def test_changes_are_told_in_words():

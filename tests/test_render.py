@@ -1,4 +1,4 @@
-"""Long renders: what is rendered, what is kept, and the same frames whatever happened on the way."""
+"""Long renders on real servers: the same frames, whatever happened on the way."""
 
 from __future__ import annotations
 
