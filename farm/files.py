@@ -54,7 +54,7 @@ def find_local(names: Sequence[str], folders: Sequence[Path]) -> dict[str, Input
     """
     found = {}
     for name in names:
-        path = next((each for each in _candidates(name, folders) if each.is_file()), None)
+        path = next(_candidates(name, folders), None)
         if path is not None:
             found[name] = InputFile(name, file_digest(path), path.read_bytes)
     return found
@@ -64,7 +64,7 @@ def _candidates(name: str, folders: Sequence[Path]) -> Iterator[Path]:
     for folder in folders:
         try:
             path = (folder / name).resolve()
-            if path.is_relative_to(folder.resolve()):
+            if path.is_relative_to(folder.resolve()) and path.is_file():
                 yield path
         except (OSError, ValueError, RuntimeError):  # no name that this system could have
             continue
