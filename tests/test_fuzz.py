@@ -1,4 +1,4 @@
-"""A short slice of the fuzz, and that it sees faults; `python -m pack.workshop.fuzz` runs 10,000."""
+"""A slice of the fuzz, and that it sees faults; `python -m pack.workshop.fuzz` is all of it."""
 
 import pytest
 from pack.workshop.fuzz import targets
