@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ MANIFEST = "manifest.json"
 VERSION = 1
 FRAME = re.compile(r"frame_(\d{6,})\.png")
 HALF_WRITTEN = ".part"
+WRITERS = 8
 
 
 def frame_name(index: int) -> str:
@@ -143,8 +145,9 @@ class RenderFolder:
     def keep(self, frames: dict[int, bytes]) -> None:
         """Write frames, then the manifest that lists them."""
         manifest = self.require_manifest()
+        with ThreadPoolExecutor(WRITERS) as writers:  # a flushed file is mostly waiting
+            list(writers.map(self._write, map(frame_name, frames), frames.values()))
         for index, content in frames.items():
-            self._write(frame_name(index), content)
             manifest.frames[index] = (_digest(content), len(content))
         self.save()
 

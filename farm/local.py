@@ -16,7 +16,7 @@ from .client import POLL_SECONDS, Client, ServerError, UnreachableError
 from .errors import FarmError
 
 PACK = "clip-drift"
-START_TIMEOUT = 300
+START_TIMEOUT = 600
 
 # Runs what follows it under the same process id, and has the system end that when the process that
 # started it ends, however that ends (Linux only). 1 is PR_SET_PDEATHSIG, 9 is SIGKILL.

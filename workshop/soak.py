@@ -4,8 +4,9 @@ python -m pack.workshop.soak frames --out FOLDER [--frames 2000] [--kills 10] [-
 python -m pack.workshop.soak film --out FOLDER [--hours 2]
 
 `frames` renders with Mini Kandinsky: first on one ComfyUI, then by two workers of Ray. One of them,
-its ComfyUI or the driver is killed, at random, as often as told; a killed driver is called again. Every frame has to be equal. `film` makes a film by repeating a clip's packets, and
-reads it by Video → CLIP Drift. Both write memory.csv (seconds, what, MiB) and say how flat it is.
+its ComfyUI or the driver is killed, at random, as often as told; a killed driver is called again.
+Every frame has to be equal. `film` makes a film by repeating a clip's packets, and reads it by
+Video → CLIP Drift. Both write memory.csv (seconds, what, MiB) and say how flat it is.
 """
 
 from __future__ import annotations
