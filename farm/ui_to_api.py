@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ALWAYS = 0
-"""The `mode` of a node that is neither muted nor bypassed."""
+from .ui_links import ALWAYS, FRONT_END_ONLY, NOTHING, LinkError, Links
+
 NOTES = ("Note", "MarkdownNote")
 """What stands on the canvas only."""
-FRONT_END_ONLY = ("Reroute", "PrimitiveNode")
 
 WIDGET_TYPES = {"COMBO", "INT", "FLOAT", "STRING", "BOOLEAN", "COMFY_DYNAMICCOMBO_V3"}
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
@@ -120,25 +119,31 @@ def ui_to_api(workflow: dict, object_info: dict[str, Info]) -> dict[str, dict[st
     """Convert a workflow in UI format (version 0.4) to an API prompt.
 
     Raises:
-        WorkflowError: a node is unknown, muted, bypassed or the front end's own, or its widget
-            values are too few.
+        WorkflowError: it is none, or a node is unknown, has too few widget values or a bad link.
     """
     _require_well_formed(workflow)
-    links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
+    links = Links(workflow)
     prompt = {}
     for node in workflow["nodes"]:
-        if node["type"] in NOTES:
+        if node["type"] in (*NOTES, *FRONT_END_ONLY) or node.get("mode", ALWAYS) != ALWAYS:
             continue
-        what = _require_runnable(node, object_info)
+        what = f"node {node['id']} ({node['type']})"
+        if node["type"] not in object_info:
+            raise WorkflowError(f"{what} is not known to the server")
         inputs = widget_values(node, object_info[node["type"]])
-        for socket in node.get("inputs", []):
-            if socket.get("link") is None:
-                continue
-            if socket["link"] not in links:
-                raise WorkflowError(f"{what} has a link that is missing")
-            inputs[socket["name"]] = links[socket["link"]]  # in place of a widget's value
+        try:
+            inputs |= _linked(node, links)  # in place of widgets' values
+        except LinkError as error:
+            raise WorkflowError(f"{what} {error}") from error
         prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
     return prompt
+
+
+def _linked(node: dict, links: Links) -> dict[str, Any]:
+    """The linked inputs of a node, by name."""
+    linked = [socket for socket in node.get("inputs", []) if socket.get("link") is not None]
+    origins = {socket["name"]: links.origin(socket["link"]) for socket in linked}
+    return {name: origin for name, origin in origins.items() if origin is not NOTHING}
 
 
 def _require_well_formed(workflow: dict):
@@ -153,9 +158,12 @@ def _is_node(node: object) -> bool:
     if not isinstance(node, dict) or not isinstance(node.get("type"), str):
         return False
     sockets: object = node.get("inputs", [])
+    outputs: object = node.get("outputs") or []
     values = node.get("widgets_values")
     return (
         isinstance(node.get("id"), (int, str))
+        and isinstance(outputs, list)
+        and all(isinstance(output, dict) for output in outputs)
         and isinstance(sockets, list)
         and all(map(_is_socket, sockets))
         and (values is None or isinstance(values, (list, dict)))
@@ -173,18 +181,6 @@ def _is_link(link: object) -> bool:
     if not isinstance(link, list) or len(link) < 5:
         return False
     return isinstance(link[0], int) and isinstance(link[1], (int, str)) and isinstance(link[2], int)
-
-
-def _require_runnable(node: dict, object_info: dict[str, Info]) -> str:
-    """How errors name the node, where it can run."""
-    what = f"node {node['id']} ({node['type']})"
-    if node["type"] in FRONT_END_ONLY:
-        raise WorkflowError(f"{what} exists in the front end only: link its ends directly")
-    if node["type"] not in object_info:
-        raise WorkflowError(f"{what} is not known to the server")
-    if node.get("mode", ALWAYS) != ALWAYS:
-        raise WorkflowError(f"{what} is muted or bypassed")
-    return what
 
 
 def replace_values(prompt: dict, values: dict[tuple[str, str], Any]):

@@ -255,6 +255,66 @@ def test_what_is_no_workflow_is_refused(tmp_path, content):
         to_prompt(read_workflow(path)[0], INFOS)
 
 
+UI_INFOS = {
+    "Load": {"input": {}, "output": ["MODEL"]},
+    "Patch": {"input": {"required": {"other": ["CLIP"], "model": ["MODEL"]}}, "output": ["MODEL"]},
+    "Draw": {
+        "input": {"required": {"model": ["MODEL"], "steps": ["INT", {}]}},
+        "output": ["IMAGE"],
+    },
+}
+
+
+def drawn(*between: dict, links: list[list]) -> dict:
+    """The Draw node's inputs, where these nodes lie between it and Load."""
+    load = {"id": 1, "type": "Load", "outputs": [{"type": "MODEL"}]}
+    sockets = [{"name": "model", "type": "MODEL", "link": 10}, {"name": "steps", "link": 11}]
+    linked = {number for number, *_ in links}
+    sockets = [socket for socket in sockets if socket["link"] in linked]
+    draw = {"id": 9, "type": "Draw", "inputs": sockets, "widgets_values": [7]}
+    prompt = to_prompt({"nodes": [load, *between, draw], "links": links}, UI_INFOS)
+    return prompt["9"]["inputs"]
+
+
+def patch(mode: int) -> dict:
+    sockets = [
+        {"name": "other", "type": "CLIP", "link": None},
+        {"name": "model", "type": "MODEL", "link": 12},
+    ]
+    return {
+        "id": 5, "type": "Patch", "mode": mode, "inputs": sockets, "outputs": [{"type": "MODEL"}]
+    }  # fmt: skip
+
+
+def reroute(node_id: int, link: int) -> dict:
+    return {"id": node_id, "type": "Reroute", "inputs": [{"name": "", "link": link}]}
+
+
+THROUGH = [[12, 1, 0, 5, 1, "MODEL"], [10, 5, 0, 9, 0, "MODEL"]]
+
+
+@pytest.mark.parametrize(
+    ("between", "links", "inputs"),
+    [
+        ([patch(0)], THROUGH, {"model": ["5", 0], "steps": 7}),
+        ([patch(4)], THROUGH, {"model": ["1", 0], "steps": 7}),
+        ([patch(2)], THROUGH, {"steps": 7}),
+        ([reroute(5, 12)], THROUGH, {"model": ["1", 0], "steps": 7}),
+        ([{"id": 6, "type": "PrimitiveNode", "widgets_values": [30, "fixed"]}],
+         [[10, 1, 0, 9, 0, "MODEL"], [11, 6, 0, 9, 1, "INT"]], {"model": ["1", 0], "steps": 30}),
+    ],
+    ids=["plain", "bypassed", "muted", "reroute", "primitive"],
+)  # fmt: skip
+def test_links_are_followed_as_the_front_end_does(between, links, inputs):
+    assert drawn(*between, links=links) == inputs
+
+
+def test_links_that_go_round_are_refused():
+    links = [[10, 5, 0, 9, 0, "MODEL"], [12, 6, 0, 5, 0, "MODEL"], [13, 5, 0, 6, 0, "MODEL"]]
+    with pytest.raises(FarmError, match="round in a circle"):
+        drawn(reroute(5, 12), reroute(6, 13), links=links)
+
+
 def test_a_files_name_leads_nowhere_else(tmp_path):
     (tmp_path / "secret").write_text("x")
     inner = tmp_path / "inner"

@@ -271,6 +271,7 @@ INFO = {
             "hidden": {"prompt": "PROMPT"},
         },
     },
+    "Source": {"input": {}},
 }  # fmt: skip
 
 
@@ -285,19 +286,23 @@ def test_values_are_named_in_order_and_links_replace_them():
         inputs=[{"name": "model", "link": None}, {"name": "strength", "link": 5}],
         widgets_values=[7, "fixed", "tuned", 23.0, 1.0, "b"],
     )
-    workflow["nodes"].append(note)
+    workflow["nodes"] += [note, {"id": 1, "type": "Source"}]
 
     inputs = {"seed": 7, "mode": "tuned", "mode.crf": 23.0, "strength": ["1", 2], "name": "b"}
-    assert ui_to_api(workflow, INFO) == {"3": {"class_type": "Sampler", "inputs": inputs}}
+    sampler = {"class_type": "Sampler", "inputs": inputs}
+    source = {"class_type": "Source", "inputs": {}}
+    assert ui_to_api(workflow, INFO) == {"3": sampler, "1": source}
 
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"mode": 2}, "muted or bypassed"),
-        ({"mode": 4}, "muted or bypassed"),
         ({"type": "Unknown"}, "not known"),
-        ({"type": "Reroute"}, "front end only"),
+        ({"inputs": [{"name": "model", "link": 6}]}, "link that is missing"),
+        (
+            {"inputs": [{"name": "model", "link": 5}], "widgets_values": [7, "f", "plain", 1, "a"]},
+            "from node 1, which is missing",
+        ),
         ({"widgets_values": [7, "fixed"]}, "too few values"),
     ],
 )
