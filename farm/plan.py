@@ -40,7 +40,6 @@ class Plan:
     pictures: Link
     first: int
     limit: int
-    anchored: bool
     rate: float | Prompt | None
 
     def chunk(self, start: int, count: int) -> Prompt:
@@ -67,8 +66,6 @@ class Plan:
     def _cut(self, prompt: Prompt, start: int, count: int) -> Prompt:
         node = prompt[self.sliced]
         inputs = {**node["inputs"], "start": start, "count": count}
-        if self.anchored:
-            inputs["anchor"] = True
         return {**prompt, self.sliced: {**node, "inputs": inputs}}
 
 
@@ -101,8 +98,7 @@ def make_plan(
     _refuse_loops(prompt, part)
     _refuse_whole_lists(prompt, infos, part.keys() & after)
     inputs = prompt[sliced]["inputs"]
-    has_anchor = "anchor" in specs_of(infos, prompt[sliced]["class_type"])
-    attends = any(prompt[each]["class_type"] == ATTEND_FIRST for each in part)
+    _refuse_without_anchor(prompt, part, sliced)
     lists = infos.get(prompt[sliced]["class_type"], {}).get("output_is_list", [])
     return Plan(
         prompt=part,
@@ -111,7 +107,6 @@ def make_plan(
         pictures=pictures,
         first=_whole_number(inputs, "start", sliced),
         limit=_whole_number(inputs, "count", sliced),
-        anchored=attends and has_anchor,
         rate=_rate(prompt, after, part),
     )
 
@@ -151,6 +146,18 @@ def _refuse_loops(prompt: Prompt, among: Iterable[str]) -> None:
                 f"node {node_id} is a Frame Loop: each of its frames begins with the one before, "
                 "so they cannot be rendered apart; use Frames to List, or render the loop in "
                 "ComfyUI."
+            )
+
+
+def _refuse_without_anchor(prompt: Prompt, among: Iterable[str], sliced: str) -> None:
+    """A frame that is sampled alone has only itself to attend to."""
+    inputs = prompt[sliced]["inputs"]
+    for node_id in among:
+        if prompt[node_id]["class_type"] == ATTEND_FIRST and not inputs.get("anchor"):
+            raise FarmError(
+                f"node {node_id} attends to the first frame, which node {sliced} does not hand on: "
+                "switch its anchor on, and put Latent From Batch with batch_index -1 after the "
+                "sampler."
             )
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .ui_links import ALWAYS, FRONT_END_ONLY, NOTHING, LinkError, Links
+from .ui_shape import is_workflow
+from .ui_subgraphs import SubgraphError, flattened
 
 NOTES = ("Note", "MarkdownNote")
 """What stands on the canvas only."""
@@ -23,6 +25,8 @@ DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
 UPLOAD_OPTIONS = ("image_upload", "video_upload", "audio_upload", "file_upload")
 UPLOAD_VALUE = "image"
 """What the front end stores for a button that uploads."""
+
+_MISSING = object()
 
 Info = dict[str, Any]
 """What `/object_info` says of one node."""
@@ -45,6 +49,19 @@ class Input(NamedTuple):
         """Whether the front end draws a widget for it, so that its value is stored by position."""
         kind = self.options.get("widgetType", self.type)
         return kind in WIDGET_TYPES and not self.options.get("forceInput")
+
+    @property
+    def default(self) -> Any:
+        """The value of a widget that the node had not yet when the workflow was saved.
+
+        Raises:
+            WorkflowError: it has none.
+        """
+        choices = self.options.get("options") or []
+        first = [one["key"] if isinstance(one, dict) else one for one in choices[:1]]
+        if "default" not in self.options and not first:
+            raise WorkflowError("has too few values")
+        return self.options["default"] if "default" in self.options else first[0]
 
     @property
     def is_long_text(self) -> bool:
@@ -91,8 +108,8 @@ def widget_values(node: dict, info: Info) -> dict[str, Any]:
     values = iter(stored)
     try:
         return dict(_named(inputs_of(info), values))
-    except StopIteration:
-        raise WorkflowError(f"node {node['id']} ({node['type']}) has too few values") from None
+    except WorkflowError as error:
+        raise WorkflowError(f"node {node['id']} ({node['type']}) {error}") from None
 
 
 def _named(inputs: list[Input], values: Iterator, prefix: str = "") -> list[tuple[str, Any]]:
@@ -100,17 +117,19 @@ def _named(inputs: list[Input], values: Iterator, prefix: str = "") -> list[tupl
     for each in inputs:
         if not each.is_widget:
             continue
-        value = next(values)
+        value = next(values, _MISSING)
+        if value is _MISSING:
+            value = each.default
         named.append((prefix + each.name, value))
-        if each.has_control:
-            next(values)
-        if each.has_upload:
-            next(values)
+        for _ in range(each.has_control + each.has_upload):
+            next(values, None)
         if each.type == DYNAMIC_COMBO:  # the choice decides which widgets follow
             choices = {one["key"]: one for one in each.options["options"]}
             chosen = choices.get(value) if isinstance(value, str) else None
             if chosen is None:
-                raise WorkflowError(f"{prefix}{each.name} is {value!r}, which is no choice of it")
+                raise WorkflowError(
+                    f"has {value!r} for {prefix}{each.name}, which is no choice of it"
+                )
             named += _named(inputs_of({"input": chosen["inputs"]}), values, f"{each.name}.")
     return named
 
@@ -118,24 +137,31 @@ def _named(inputs: list[Input], values: Iterator, prefix: str = "") -> list[tupl
 def ui_to_api(workflow: dict, object_info: dict[str, Info]) -> dict[str, dict[str, Any]]:
     """Convert a workflow in UI format (version 0.4) to an API prompt.
 
+    What subgraphs hold gets ids like "10:3", node 3 within node 10.
+
     Raises:
         WorkflowError: it is none, or a node is unknown, has too few widget values or a bad link.
     """
-    _require_well_formed(workflow)
-    links = Links(workflow)
+    if not is_workflow(workflow):
+        raise WorkflowError("this is no workflow that the user interface saves (version 0.4)")
+    try:
+        flat = flattened(workflow)
+    except SubgraphError as error:
+        raise WorkflowError(str(error)) from error
+    links = Links(flat)
     prompt = {}
-    for node in workflow["nodes"]:
+    for node in flat["nodes"]:
         if node["type"] in (*NOTES, *FRONT_END_ONLY) or node.get("mode", ALWAYS) != ALWAYS:
             continue
         what = f"node {node['id']} ({node['type']})"
         if node["type"] not in object_info:
             raise WorkflowError(f"{what} is not known to the server")
-        inputs = widget_values(node, object_info[node["type"]])
         try:
-            inputs |= _linked(node, links)  # in place of widgets' values
+            linked = _linked(node, links)
         except LinkError as error:
             raise WorkflowError(f"{what} {error}") from error
-        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
+        values = widget_values(node, object_info[node["type"]])
+        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": {**values, **linked}}
     return prompt
 
 
@@ -144,43 +170,6 @@ def _linked(node: dict, links: Links) -> dict[str, Any]:
     linked = [socket for socket in node.get("inputs", []) if socket.get("link") is not None]
     origins = {socket["name"]: links.origin(socket["link"]) for socket in linked}
     return {name: origin for name, origin in origins.items() if origin is not NOTHING}
-
-
-def _require_well_formed(workflow: dict):
-    """Refuse what the front end cannot have saved."""
-    for name, is_whole in (("nodes", _is_node), ("links", _is_link)):
-        parts = workflow.get(name)
-        if not isinstance(parts, list) or not all(map(is_whole, parts)):
-            raise WorkflowError("this is no workflow that the user interface saves (version 0.4)")
-
-
-def _is_node(node: object) -> bool:
-    if not isinstance(node, dict) or not isinstance(node.get("type"), str):
-        return False
-    sockets: object = node.get("inputs", [])
-    outputs: object = node.get("outputs") or []
-    values = node.get("widgets_values")
-    return (
-        isinstance(node.get("id"), (int, str))
-        and isinstance(outputs, list)
-        and all(isinstance(output, dict) for output in outputs)
-        and isinstance(sockets, list)
-        and all(map(_is_socket, sockets))
-        and (values is None or isinstance(values, (list, dict)))
-    )
-
-
-def _is_socket(socket: object) -> bool:
-    if not isinstance(socket, dict) or not isinstance(socket.get("name"), str):
-        return False
-    return socket.get("link") is None or isinstance(socket["link"], int)
-
-
-def _is_link(link: object) -> bool:
-    """[id, from node, from output, to node, to input, type]"""
-    if not isinstance(link, list) or len(link) < 5:
-        return False
-    return isinstance(link[0], int) and isinstance(link[1], (int, str)) and isinstance(link[2], int)
 
 
 def replace_values(prompt: dict, values: dict[tuple[str, str], Any]):

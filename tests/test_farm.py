@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import errno
 import io
+import itertools
 import json
 import os
 import re
@@ -200,12 +200,12 @@ def test_only_what_the_pictures_need_is_kept():
 def test_chunks_carry_the_anchor_where_the_first_frame_is_attended_to():
     attend = {"attend": ("ClipDriftAttendFirst", {})}
     drawn = ("Sampler", {"positive": ["cut", 0], "model": ["attend", 0]})
-    has_anchor = copy.deepcopy(INFOS)
-    has_anchor["ClipDriftFrames"]["input"]["optional"] = {"anchor": ["BOOLEAN", {}]}
-    prompt = to_prompt(graph(draw=drawn, **attend), INFOS)
-    assert make_plan(prompt, has_anchor).chunk(4, 2)["cut"]["inputs"]["anchor"] is True
-    without = to_prompt(graph(), INFOS)
-    assert "anchor" not in make_plan(without, has_anchor).chunk(4, 2)["cut"]["inputs"]
+    anchored = (
+        "ClipDriftFrames",
+        {"positive": ["walk", 0], "start": 0, "count": 0, "anchor": True},
+    )
+    found = make_plan(to_prompt(graph(draw=drawn, cut=anchored, **attend), INFOS), INFOS)
+    assert found.chunk(4, 2)["cut"]["inputs"]["anchor"] is True
 
 
 @pytest.mark.parametrize(
@@ -218,6 +218,8 @@ def test_chunks_carry_the_anchor_where_the_first_frame_is_attended_to():
          "several nodes: choose --images big:0, draw:0"),
         ({"draw": ("Sampler", {"positive": ["cut", 0], "loop": ["loop", 0]}),
           "loop": ("ClipDriftLoopStart", {})}, "Frame Loop"),
+        ({"draw": ("Sampler", {"positive": ["cut", 0], "model": ["attend", 0]}),
+          "attend": ("ClipDriftAttendFirst", {})}, "switch its anchor on"),
         ({"draw": ("Interpolate", {"positive": ["cut", 0]})}, "takes all frames at once"),
         ({"cut": ("ClipDriftFrames", {"start": ["walk", 0]})}, "without a link"),
         ({"draw": ("Sampler", {"positive": ["gone", 0]})}, "gone, which is not there"),
@@ -313,6 +315,79 @@ def test_links_that_go_round_are_refused():
     links = [[10, 5, 0, 9, 0, "MODEL"], [12, 6, 0, 5, 0, "MODEL"], [13, 5, 0, 6, 0, "MODEL"]]
     with pytest.raises(FarmError, match="round in a circle"):
         drawn(reroute(5, 12), reroute(6, 13), links=links)
+
+
+# --- Subgraphs ------------------------------------------------------------------------------------
+
+
+def inner_link(number: int, source: int, slot: int, target: int, target_slot: int) -> dict:
+    parts = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
+    return dict(zip(parts, (number, source, slot, target, target_slot, "*"), strict=True))
+
+
+def drawing(name: str, holds: dict, sockets: list[dict]) -> dict:
+    """A subgraph from a model and steps to a picture, by one node."""
+    node = {"id": 3, "inputs": sockets, "outputs": [{"type": "IMAGE"}]} | holds
+    links = [inner_link(1, -10, 0, 3, 0), inner_link(2, -10, 1, 3, 1), inner_link(3, 3, 0, -20, 0)]
+    inputs = [{"name": "model"}, {"name": "how many"}]
+    return {"id": name, "inputs": inputs, "nodes": [node], "links": links}
+
+
+DRAW = {"type": "Draw", "widgets_values": [7]}
+MODEL, STEPS = {"name": "model", "link": 1}, {"name": "steps", "link": 2, "widget": {}}
+SMALL = drawing("small", DRAW, [MODEL, STEPS])
+LARGE = drawing("large", {"type": "small"}, [MODEL, STEPS | {"name": "how many"}])
+
+
+def with_subgraphs(instance: dict, *subgraphs: dict) -> dict:
+    """Load, a subgraph's node with the id 5, and Scale, as a prompt."""
+    infos = UI_INFOS | {"Scale": {"input": {"required": {"image": ["IMAGE"]}}, "output": []}}
+    node = {"id": 5, "inputs": [{"name": "model", "link": 12}]} | instance
+    scale = {"id": 9, "type": "Scale", "inputs": [{"name": "image", "link": 10}]}
+    links = [[12, 1, 0, 5, 0, "MODEL"], [10, 5, 0, 9, 0, "IMAGE"]]
+    nodes = [{"id": 1, "type": "Load"}, node, scale]
+    definitions = {"definitions": {"subgraphs": list(subgraphs)}}
+    return to_prompt({"nodes": nodes, "links": links, **definitions}, infos)
+
+
+@pytest.mark.parametrize(
+    ("instance", "name", "steps"),
+    [
+        ({"type": "small", "widgets_values": [30]}, "5:3", 30),
+        ({"type": "large", "widgets_values": [30]}, "5:3:3", 30),
+        ({"type": "small", "widgets_values": []}, "5:3", 7),
+        ({"type": "small"}, "5:3", 7),
+    ],
+    ids=["shown outside", "twice", "only inside", "nothing stored"],
+)
+def test_what_subgraphs_hold_is_rendered(instance, name, steps):
+    prompt = with_subgraphs(instance, SMALL, LARGE)
+    assert prompt.keys() == {"1", name, "9"}
+    assert prompt[name]["inputs"] == {"model": ["1", 0], "steps": steps}
+    assert prompt["9"]["inputs"] == {"image": [name, 0]}
+
+
+def test_a_muted_subgraph_gives_nothing():
+    assert with_subgraphs({"type": "small", "mode": 2}, SMALL).keys() == {"1", "9"}
+
+
+def test_subgraphs_without_end_are_refused():
+    with pytest.raises(FarmError, match="holds itself"):
+        with_subgraphs({"type": "small"}, SMALL | drawing("small", {"type": "small"}, [MODEL]))
+    names = [f"level {i}" for i in range(40)]
+    doubled = [drawing(a, {"type": b}, [MODEL]) for a, b in itertools.pairwise([*names, "small"])]
+    for each in doubled:
+        each["nodes"].append(each["nodes"][0] | {"id": 4})
+    with pytest.raises(FarmError, match="too many subgraphs"):
+        with_subgraphs({"type": "level 0"}, *doubled, SMALL)
+
+
+def test_a_widget_that_came_later_has_its_default():
+    infos = {
+        "Film": {"input": {"required": {"fps": ["FLOAT", {"default": 30.0}], "kind": [["a"]]}}}
+    }
+    workflow = {"nodes": [{"id": 1, "type": "Film", "widgets_values": [8.0]}], "links": []}
+    assert to_prompt(workflow, infos)["1"]["inputs"] == {"fps": 8.0, "kind": "a"}
 
 
 def test_a_files_name_leads_nowhere_else(tmp_path):
@@ -507,6 +582,8 @@ def test_what_pip_installs_is_the_method_and_the_command(tmp_path):
     packages = {str(path.parent.relative_to(REPO)) for path in REPO.glob("clip_drift/**/*.py")}
     found = {name.rpartition("/")[0] for name in names if name.endswith(".py")}
     assert found == packages | {"clip_drift_farm"}
+    data = {str(path.relative_to(REPO)) for path in REPO.glob("clip_drift/**/*.*")}
+    assert {name for name in data if not name.endswith((".py", ".pyc"))} <= set(names)
     shown = subprocess.run(
         [sys.executable, "-c", "import clip_drift_farm.cli as c; c.main(['render', '--help'])"],
         env={**os.environ, "PYTHONPATH": str(wheel)},
