@@ -13,12 +13,12 @@ import aiohttp
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from pack.farm.client import NodeError, node
 from pack.tests import kandinsky_prompts as kandinsky
 from pack.tests.kandinsky_prompts import DECODER, INPAINTER, MOVQ, PRIOR, Files
 from pack.tests.test_kandinsky22_decoder import CLOSE
 from pack.tests.test_kandinsky22_lora import LAYERS, NAMINGS, RANK, STRENGTH
 from pack.workshop.rig import prompts
-from pack.workshop.rig.client import NodeError, node
 from pack.workshop.rig.kandinsky_sampling import relative
 from PIL import Image
 from safetensors.torch import load
