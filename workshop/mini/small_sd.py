@@ -110,11 +110,6 @@ def _tokenizer():
     return build_tokenizer(RUNS)
 
 
-def ends_of(tokens: Tensor) -> Tensor:
-    """(B, T) tokens → (B,) place of the end token: the first of those that fill the window."""
-    return tokens.argmax(1)
-
-
 def embed_tokens(clip: nn.Module, tokens: Tensor) -> Tensor:
     """(B, T) tokens → (B, T, W) what the tower begins with, without places."""
     return clip.token_embedding(tokens)
@@ -129,11 +124,6 @@ def states_of(clip: nn.Module, embeddings: Tensor) -> Tensor:
     states = embeddings + clip.positional_embedding[:length]
     states = clip.transformer(states, attn_mask=clip.attn_mask[:length, :length])
     return clip.ln_final(states)
-
-
-def joint_of(clip: nn.Module, states: Tensor, ends: Tensor) -> Tensor:
-    """(B, T, W) states, (B,) places of the end tokens → (B, E) in CLIP's joint space, unscaled."""
-    return states[torch.arange(len(states)), ends] @ clip.text_projection
 
 
 @dataclass
