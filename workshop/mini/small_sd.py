@@ -75,17 +75,20 @@ def build_unet(**sizes) -> nn.Module:
     )
 
 
-def predict_noise(unet: nn.Module, noisy: Tensor, times: Tensor, context: Tensor) -> Tensor:
+def predict_noise(
+    unet: nn.Module, noisy: Tensor, times: Tensor, context: Tensor, options: dict | None = None
+) -> Tensor:
     """The UNet's call; differentiable.
 
     Args:
         noisy: (B, 4, 8, 8); times: (B,) of 0..999; context: (B, T, W).
+        options: ComfyUI's transformer_options, such as patches of the attention.
 
     Returns:
         (B, 4, 8, 8).
     """
     # ComfyUI's own choice on a CPU cuts the attention into slices, which is slow at this size.
-    options = {"optimized_attention_override": _attend}
+    options = {"optimized_attention_override": _attend} | (options or {})
     return unet(noisy, timesteps=times, context=context, transformer_options=options)
 
 
@@ -164,9 +167,19 @@ class MiniSD:
         steps: int = STEPS,
         cfg: float = CFG,
         chunk: int = 64,
+        options: dict | None = None,
     ) -> Tensor:
         """Latents of prompts, see `draw`."""
-        return draw(self.unet, context, noise, negative, steps=steps, cfg=cfg, chunk=chunk)
+        return draw(
+            self.unet,
+            context,
+            noise,
+            negative,
+            steps=steps,
+            cfg=cfg,
+            chunk=chunk,
+            options=options,
+        )
 
     def encode(self, pictures: Tensor) -> Tensor:
         """(B, 3, 64, 64) in 0..1 → (B, 4, 8, 8)."""
@@ -187,6 +200,7 @@ def draw(
     steps: int = STEPS,
     cfg: float = CFG,
     chunk: int = 64,
+    options: dict | None = None,
 ) -> Tensor:
     """DDIM, the picture's latent clipped to -1..1 on the way. The same bits for the same input.
 
@@ -195,17 +209,26 @@ def draw(
         negative: (T, W), what guidance leads away from.
         steps: of 1000 times. cfg: guidance; 1 = none, and half the work.
         chunk: frames at once; it may change the last bits.
+        options: see `predict_noise`; a call holds a chunk's rows twice, the negative's first.
 
     Returns:
         (F, 4, 8, 8) latents.
     """
     noise = noise.expand(len(context), -1, -1, -1)
     pieces = zip(context.split(chunk), noise.split(chunk), strict=True)
-    return torch.cat([_draw(unet, part, start, negative, steps, cfg) for part, start in pieces])
+    return torch.cat(
+        [_draw(unet, part, start, negative, steps, cfg, options) for part, start in pieces]
+    )
 
 
 def _draw(
-    unet: nn.Module, context: Tensor, x: Tensor, negative: Tensor, steps: int, cfg: float
+    unet: nn.Module,
+    context: Tensor,
+    x: Tensor,
+    negative: Tensor,
+    steps: int,
+    cfg: float,
+    options: dict | None,
 ) -> Tensor:
     powers = signal_power().to(x)
     times = torch.linspace(TIMES - 1, 0, steps).round().long().tolist()
@@ -215,7 +238,7 @@ def _draw(
     for time, then in zip(times, [*times[1:], None], strict=True):
         inputs = torch.cat((x, x)) if guided else x
         now = torch.full((len(inputs),), float(time), device=x.device)
-        eps = predict_noise(unet, inputs, now, context)
+        eps = predict_noise(unet, inputs, now, context, options)
         if guided:
             without, with_it = eps.chunk(2)
             eps = without + cfg * (with_it - without)
