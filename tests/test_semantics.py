@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 import torch
-from pack.workshop.bench import semantics, semantics_table, trials
+from pack.workshop.bench import semantics, tables, trials
 from pack.workshop.mini import evaluate, exported
 from pack.workshop.mini.classifier import Classifier, shipped_classifier
 from pack.workshop.rig.paths import MODELS
@@ -144,12 +144,10 @@ def test_figures_of_ideal_frames_are_ideal(mini, judge):
 # --- What the page says --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bench", ["semantics", "text_semantics"])
+@pytest.mark.parametrize("bench", tables.TABLES)
 def test_the_page_holds_the_table_that_was_measured(bench):
     measured = json.loads(semantics.RESULTS.with_stem(bench).read_text(encoding="utf-8"))
-    page = semantics_table.PAGE.read_text(encoding="utf-8")
-    begin, end = semantics_table.marks(bench)
-    assert f"{begin}\n{semantics_table.table(measured)}\n{end}" in page
+    assert tables.between_marks(measured, bench) in tables.PAGE.read_text(encoding="utf-8")
 
 
 def test_the_table_is_of_the_shipped_weights_and_has_every_row(measured):

@@ -8,11 +8,11 @@ table. Prompts say nothing of what moves; the oracle alone is told.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -23,8 +23,9 @@ from ..rig.paths import MODELS
 from ..world.motions import MOTIONS
 from ..world.scenes import HELD_OUT
 from . import semantics, text_semantics
-from .semantics import PATHS, Keeping, Row, run, weights_digest
-from .semantics_table import write_table
+from .results import Key, Results
+from .semantics import PATHS, Row, run, weights_digest
+from .tables import write_table
 from .text_semantics import CARRIERS, Encoder, Target, by_inversion, the_noun, words_that_move
 from .trials import SEED, Trial, make_trials
 
@@ -39,7 +40,7 @@ PATH_PAIRS, OTHER_PAIRS = 6, 12
 """A motion: 30 pairs of paths, 12 each of size, tilt and colour."""
 
 PLACE = "halfway across and at middle height"
-KINDS = {"size": CARRIERS["size"], "tilt": CARRIERS["tilt"], "colour": "grey"}
+KINDS = {"size": "medium-sized", "tilt": "upright", "colour": "grey"}
 """What may move → a neutral phrase of its kind."""
 
 Draw = Callable[[Row, list[Trial], str], Tensor]
@@ -53,6 +54,11 @@ class Group(NamedTuple):
     pairs: int
     rows: list[Row]
     draw: Draw
+
+    @property
+    def named(self) -> list[Row]:
+        """The rows, each with the group's name before its own."""
+        return [replace(row, name=f"{self.name}: {row.name}") for row in self.rows]
 
 
 def by_images() -> list[Row]:
@@ -68,11 +74,7 @@ def by_images() -> list[Row]:
         ("frozen", None),
         ("oracle: each frame's caption drawn anew", None),
     }
-    return [
-        replace(row, starts=("said",) if row.name.startswith("oracle") else ("unsaid",))
-        for row in semantics.rows()
-        if (row.name, row.strength) in wanted
-    ]
+    return only(wanted, semantics.rows())
 
 
 def by_text(encoder: Encoder, kind: str) -> list[Row]:
@@ -81,64 +83,59 @@ def by_text(encoder: Encoder, kind: str) -> list[Row]:
     Args:
         kind: "place", or one of KINDS.
     """
-    carrier = PLACE if kind == "place" else KINDS[kind]
-    wrong = CARRIERS["tilt"] if kind != "tilt" else PLACE
+    paths = kind == "place"
+    right, wrong = (PLACE if paths else KINDS[kind]), (PLACE if kind == "tilt" else "upright")
+    own, other = (f"“{right}”", f"“{wrong}”") if paths else ("of its kind", "of another kind")
+    follow, tangent = Target("follow"), Target("tangent")
+    invert_by = partial(by_inversion, encoder)
+
+    def row(kind: str, name: str, g: float | None, *way: Any) -> Row:
+        return Row(kind, name, g, invert_by(*way), semantics.one_noise, ("unsaid",))
+
+    rows = [
+        row("carrier", f"carrier {own}, `follow`", g, Target("follow", g), None, (right,))
+        for g in (0.5, 1.0, 1.5)
+    ]
+    if paths:
+        phrase = CARRIERS["place"]
+        rows.append(row("carrier", f"carrier “{phrase}”, `follow`", 1.0, follow, None, (phrase,)))
+    else:
+        rows += [
+            row("inversion", "inversion of all words, `tangent`", 1.0, tangent),
+            row("inversion", "inversion of all words, `follow`", 1.0, follow),
+        ]
+    if kind == "colour":
+        name = "inversion of the word that says it, `follow`"
+        rows.append(row("inversion", name, 1.0, follow, words_that_move))
     shared = {
         ("`carry` of the token states, lifted", 1.0),
         ("frozen", None),
         ("oracle: each frame's caption", None),
     }
-    invert_by = partial(by_inversion, encoder)
-
-    def row(kind: str, name: str, g: float | None, contexts: text_semantics.Contexts) -> Row:
-        return Row(kind, name, g, contexts, semantics.one_noise, ("unsaid",))
-
-    def carried(phrase: str, g: float = 1.0, what: str = "") -> Row:
-        name = f"carrier “{phrase}”{what}, `follow`"
-        return row("carrier", name, g, invert_by(Target("follow", g), None, (phrase,)))
-
-    rows = [carried(carrier, g) for g in (0.5, 1.0, 1.5)]
-    if kind == "place":
-        rows.append(carried(CARRIERS["place"]))
-    else:
-        rows += [
-            row(
-                "inversion",
-                f"inversion of all words, {method}",
-                1.0,
-                invert_by(Target(method)),
-            )
-            for method in ("tangent", "follow")
-        ]
-    if kind == "colour":
-        rows.append(
-            row(
-                "inversion",
-                "inversion of the colour's word, `follow`",
-                1.0,
-                invert_by(Target("follow"), words_that_move),
-            )
-        )
+    along = "along shuffled frames"
     return [
         *rows,
-        carried(wrong, what=" (the wrong kind)"),
+        row("control", f"carrier {other}, `follow`", 1.0, follow, None, (wrong,)),
+        row("control", "inversion of the noun, `tangent`", 1.0, tangent, the_noun),
         row(
             "control",
-            "inversion of the noun, `tangent`",
-            1.0,
-            invert_by(Target("tangent"), the_noun),
-        ),
-        row(
-            "control",
-            f"carrier “{carrier}”, `follow`, along shuffled frames",
+            f"carrier {own}, `follow`, {along}",
             None,
-            invert_by(Target("follow", shuffled=True), None, (carrier,)),
+            Target("follow", shuffled=True),
+            None,
+            (right,),
         ),
-        *(
-            replace(each, starts=("said",) if each.name.startswith("oracle") else ("unsaid",))
-            for each in text_semantics.rows(encoder)
-            if (each.name, each.strength) in shared
-        ),
+        *only(shared, text_semantics.rows(encoder)),
+    ]
+
+
+def only(wanted: Container[Key], rows: list[Row]) -> list[Row]:
+    """Some of a bench's rows, each with one wording: the oracle's is told, all others say nothing
+    of what moves."""
+    return [
+        replace(row, starts=("said",) if row.name.startswith("oracle") else ("unsaid",))
+        for row in rows
+        if (row.name, row.strength) in wanted
     ]
 
 
@@ -172,27 +169,15 @@ def main() -> None:
         "pairs": {"path": PATH_PAIRS * len(PATHS), "other": OTHER_PAIRS},
         "steps": semantics.STEPS,
     }
-    keep = Keeping(RESULTS, about, options.save, anew=False)
-    judge = shipped_classifier()
-    done: list[dict] = []
-    for group in groups(mini, sd):
-        rows = [replace(row, name=f"{group.name}: {row.name}") for row in group.rows]
-        if options.only not in group.name:
-            names = {(row.name, row.strength) for row in rows}
-            done += [row for row in keep.known if (row["name"], row["strength"]) in names]
-            continue
-        trials = make_trials(mini, group.motions, group.pairs, FRESH)
-        before = list(done)
-        done += run(
-            judge,
-            trials,
-            rows,
-            group.draw,
-            known=keep.known,
-            save=lambda rows, before=before: keep(before + rows),
-        )
+    found = groups(mini, sd)
+    order = [(row.name, row.strength) for group in found for row in group.named]
+    results, judge = Results(RESULTS, about, order, options.save), shipped_classifier()
+    for group in found:
+        if options.only in group.name:
+            trials = make_trials(mini, group.motions, group.pairs, FRESH)
+            run(judge, trials, group.named, group.draw, results)
     if options.save:
-        write_table(about | {"rows": done}, "confirm")
+        write_table(results.whole, "confirm")
 
 
 if __name__ == "__main__":

@@ -29,10 +29,10 @@ from ..mini.small_sd import FILE, MiniSD, load_mini_sd
 from ..rig.paths import MODELS
 from ..world.scenes import SIZE
 from .confirm import FRESH, PATH_PAIRS, PLACE
+from .results import Key, Results, key_of
 from .semantics import (
     PATHS,
     SHOWN,
-    Keeping,
     figures,
     judged,
     mean,
@@ -40,8 +40,8 @@ from .semantics import (
     one_noise,
     weights_digest,
 )
-from .semantics_table import write_table
 from .steadiness import Steadiness, steadiness
+from .tables import write_table
 from .text_semantics import STEPS, Encoder, Target, by_inversion
 from .trials import Trial, make_trials
 
@@ -97,6 +97,10 @@ class Way:
         name = f"{self.prompts}; {self.noise}; {mode}"
         keys = ("prompts", "noise", "attention", "strength", "name")
         return dict(zip(keys, (self.prompts, self.noise, mode, strength, name), strict=True))
+
+    @property
+    def key(self) -> Key:
+        return key_of(self.about)
 
 
 BEST, ORACLE, FROZEN = "`follow`", "oracle: each frame's caption", "frozen"
@@ -238,23 +242,15 @@ def main() -> None:
         "pairs": PATH_PAIRS * len(PATHS),
         "steps": STEPS,
     }
-    keep = Keeping(RESULTS, about, options.save, anew=False)
+    order = [way.key for way in ways()]
+    results = Results(RESULTS, about, order, options.save)
     trials = make_trials(mini, PATHS, PATH_PAIRS, FRESH)
-    known = {(row["name"], row["strength"]): row for row in keep.known}
-    done = [known[key] for way in ways() if (key := _key(way)) in known]
-    for row in measured(sd, mini, judge, trials, [way for way in ways() if _key(way) not in known]):
-        done.append(row)
-        keep(done)
+    chosen = [way for way in ways() if not results.known(way.key)]
+    for row in measured(sd, mini, judge, trials, chosen):
+        results.add(row)
         print(json.dumps(row), flush=True)
-    order = [_key(way) for way in ways()]
-    done.sort(key=lambda row: order.index((row["name"], row["strength"])))
     if options.save:
-        keep(done)
-        write_table(about | {"rows": done}, "consistency")
-
-
-def _key(way: Way) -> tuple:
-    return way.about["name"], way.about["strength"]
+        write_table(results.whole, "consistency")
 
 
 if __name__ == "__main__":
