@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ ALWAYS = 0
 NOTES = ("Note", "MarkdownNote")
 """What stands on the canvas only."""
 FRONT_END_ONLY = ("Reroute", "PrimitiveNode")
+
+INSIDE, OUTSIDE = -10, -20
+"""The ids of a subgraph's own ends, which its inner links come from and go to."""
 
 WIDGET_TYPES = {"COMBO", "INT", "FLOAT", "STRING", "BOOLEAN", "COMFY_DYNAMICCOMBO_V3"}
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
@@ -112,22 +116,78 @@ def _named(inputs: list[Input], values: Iterator, prefix: str = "") -> list[tupl
 def ui_to_api(workflow: dict, object_info: dict[str, Info]) -> dict[str, dict[str, Any]]:
     """Convert a workflow in UI format (version 0.4) to an API prompt.
 
+    What subgraphs hold gets ids like "10:3", node 3 inside node 10.
+
     Raises:
         WorkflowError: a node is unknown, muted, bypassed or the front end's own, or its widget
             values are too few.
     """
-    links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
-    prompt = {}
-    for node in workflow["nodes"]:
-        if node["type"] in NOTES:
-            continue
-        _require_runnable(node, object_info)
-        inputs = widget_values(node, object_info[node["type"]])
+    subgraphs = {each["id"]: each for each in workflow.get("definitions", {}).get("subgraphs", [])}
+    return _Scope(workflow, subgraphs, object_info).prompt()
+
+
+class _Scope:
+    """A graph, or a subgraph as one of the nodes that stand for it."""
+
+    def __init__(self, graph: dict, subgraphs: dict, object_info: dict, prefix="", given=list):
+        self._object_info = object_info
+        self._prefix = prefix
+        self._given: Callable[[], list[list]] = given
+        self._links = {link[0]: link for link in map(_as_list, graph["links"])}
+        self._nodes = [node for node in graph["nodes"] if node["type"] not in NOTES]
+        self._inner = {}
+        for node in self._nodes:
+            if node["type"] in subgraphs:
+                _require_active(node)
+                inner = subgraphs[node["type"]]
+                path = f"{prefix}{node['id']}:"
+                taken = partial(self._taken, node)
+                self._inner[node["id"]] = _Scope(inner, subgraphs, object_info, path, taken)
+        self._ends = {link[4]: link for link in self._links.values() if link[3] == OUTSIDE}
+
+    def prompt(self) -> dict[str, dict[str, Any]]:
+        """All nodes that run."""
+        found = {}
+        for node in self._nodes:
+            if node["id"] in self._inner:
+                found |= self._inner[node["id"]].prompt()
+                continue
+            _require_runnable(node, self._object_info)
+            inputs = widget_values(node, self._object_info[node["type"]])
+            for socket in node.get("inputs", []):  # a link to a widget replaces its value
+                if linked := self._linked(socket):
+                    inputs[socket["name"]] = linked[0]
+            found[f"{self._prefix}{node['id']}"] = {"class_type": node["type"], "inputs": inputs}
+        return found
+
+    def _taken(self, node: dict) -> list[list]:
+        """What a node's sockets take, as a list of one or none each: links, or widgets' values."""
+        values = iter(node.get("widgets_values") or [])
+        taken = []
         for socket in node.get("inputs", []):
-            if socket.get("link") is not None:  # a link to a widget's socket replaces its value
-                inputs[socket["name"]] = links[socket["link"]]
-        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
-    return prompt
+            value = [next(values)] if "widget" in socket else []
+            taken.append(self._linked(socket) or value)
+        return taken
+
+    def _linked(self, socket: dict) -> list:
+        if socket.get("link") is None:
+            return []
+        _, source, output, *_ = self._links[socket["link"]]
+        return self._given()[output] if source == INSIDE else [self._origin(source, output)]
+
+    def _origin(self, source: int, output: int) -> list:
+        """The node, by its whole id, that an output comes from."""
+        if source not in self._inner:
+            return [f"{self._prefix}{source}", output]
+        inner = self._inner[source]
+        _, node, slot, *_ = inner._ends[output]
+        return inner._origin(node, slot)
+
+
+def _as_list(link: list | dict) -> list:
+    """A link; in subgraphs its parts are named, in the same order."""
+    names = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
+    return [link[name] for name in names] if isinstance(link, dict) else link
 
 
 def _require_runnable(node: dict, object_info: dict[str, Info]):
@@ -136,8 +196,12 @@ def _require_runnable(node: dict, object_info: dict[str, Info]):
         raise WorkflowError(f"{what} exists in the front end only: link its ends directly")
     if node["type"] not in object_info:
         raise WorkflowError(f"{what} is not known to the server")
+    _require_active(node)
+
+
+def _require_active(node: dict):
     if node.get("mode", ALWAYS) != ALWAYS:
-        raise WorkflowError(f"{what} is muted or bypassed")
+        raise WorkflowError(f"node {node['id']} ({node['type']}) is muted or bypassed")
 
 
 def replace_values(prompt: dict, values: dict[tuple[str, str], Any]):
