@@ -61,19 +61,18 @@ class Group(NamedTuple):
         return [replace(row, name=f"{self.name}: {row.name}") for row in self.rows]
 
 
-def by_images() -> list[Row]:
-    """Mini Kandinsky's, of image embeddings: `follow`, the article's rows, and the controls."""
-    wanted = {
-        ("`follow`", 1.0),
-        ("`tangent`", 1.0),
-        ("`carry`", 1.0),
-        ("`rotate`", 1.0),
-        ("`rotate`, centred", 1.0),
-        ("`perturb`", 0.3),
-        ("`follow` along shuffled frames", None),
-        ("frozen", None),
-        ("oracle: each frame's caption drawn anew", None),
-    }
+def by_images(kind: str) -> list[Row]:
+    """Mini Kandinsky's, of image embeddings: `follow`, and for paths the article's rows."""
+    wanted = {("`follow`", 1.0), ("`tangent`", 1.0), ("`follow` along shuffled frames", None)}
+    if kind == "place":
+        wanted |= {
+            ("`carry`", 1.0),
+            ("`rotate`", 1.0),
+            ("`rotate`, centred", 1.0),
+            ("`perturb`", 0.3),
+            ("frozen", None),
+            ("oracle: each frame's caption drawn anew", None),
+        }
     return only(wanted, semantics.rows())
 
 
@@ -85,7 +84,11 @@ def by_text(encoder: Encoder, kind: str) -> list[Row]:
     """
     paths = kind == "place"
     right, wrong = (PLACE if paths else KINDS[kind]), (PLACE if kind == "tilt" else "upright")
-    own, other = (f"“{right}”", f"“{wrong}”") if paths else ("of its kind", "of another kind")
+    own, other = (
+        (f"“{right}”", f"“{wrong}” (the wrong kind)")
+        if paths
+        else ("of its kind", "of another kind")
+    )
     follow, tangent = Target("follow"), Target("tangent")
     invert_by = partial(by_inversion, encoder)
 
@@ -144,14 +147,14 @@ def groups(mini: Mini, sd: MiniSD) -> list[Group]:
     by_sd, by_kandinsky = partial(text_semantics.draw, sd), partial(semantics.draw, mini)
     found = [
         Group("path, text tokens", PATHS, PATH_PAIRS, by_text(encoder, "place"), by_sd),
-        Group("path, image embeddings", PATHS, PATH_PAIRS, by_images(), by_kandinsky),
+        Group("path, image embeddings", PATHS, PATH_PAIRS, by_images("place"), by_kandinsky),
     ]
     for kind in KINDS:
         motions = semantics.ASPECTS[kind]
         text, images = f"{kind}, text tokens", f"{kind}, image embeddings"
         found += [
             Group(text, motions, OTHER_PAIRS, by_text(encoder, kind), by_sd),
-            Group(images, motions, OTHER_PAIRS, by_images(), by_kandinsky),
+            Group(images, motions, OTHER_PAIRS, by_images(kind), by_kandinsky),
         ]
     return found
 
