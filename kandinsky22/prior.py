@@ -24,7 +24,7 @@ MASKED = -10000.0
 
 
 def prior_config(shapes: Shapes, config: dict) -> dict:
-    """The arguments that build the :class:`Prior` of a weight file.
+    """The arguments that build the `Prior` of a weight file.
 
     Args:
         shapes: of the file's tensors.
@@ -120,7 +120,7 @@ class Prior(nn.Module):
         Args:
             x: (B, embedding), the noisy normalised embedding.
             timestep: (B,) or a scalar, 0..999.
-            states, pooled, mask: the text, see :class:`.text.TextStates`.
+            states, pooled, mask: the text, see `text.TextStates`.
 
         Returns:
             (B, embedding), the clean normalised embedding.

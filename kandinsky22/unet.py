@@ -29,7 +29,7 @@ class Unet(nn.Module):
             variance, which Kandinsky's own pipeline discards.
         out_channels: the noise's and the variance's.
         channels: of each resolution, from the finest.
-        layers: residual blocks a resolution, on the way down; one more on the way up.
+        layers: residual blocks per resolution, on the way down; one more on the way up.
         attends: whether a resolution has attention.
         time_dim, embed_dim: width of the time embedding and of the image embedding.
         tokens, token_dim: how many tokens the image embedding becomes, and their width.
@@ -114,7 +114,7 @@ class Unet(nn.Module):
         if embedding.shape[1] != self.embed_dim:
             raise DriftError(
                 f"the decoder takes one image embedding of width {self.embed_dim}, but got "
-                f"{tuple(context.shape[1:])}: encode the prompt with Kandinsky 2.2 Prior."
+                f"{tuple(context.shape[1:])}: give it the prior's."
             )
         time = self.time_embedding(timesteps, x.dtype) + self.add_embedding(embedding)
         given = activate(time), self.encoder_hid_proj(embedding)

@@ -71,7 +71,7 @@ class ClipDriftFromVideo(io.ComfyNode):
                     min=0.0,
                     max=240.0,
                     step=0.1,
-                    tooltip="Frames a second to look at; 0 takes every frame. The article took "
+                    tooltip="Frames per second to look at; 0 takes every frame. The article took "
                     "every 2nd to 5th.",
                 ),
                 io.Int.Input(

@@ -10,6 +10,7 @@ from ..clip_drift.spaces import pivot_for, without_start_tokens
 from ..clip_drift.walks import WALKS, PromptWalk
 from ..clip_drift.walks.engine import per_frame_batch
 from .core import sockets
+from .core.advice import frames_advice
 from .core.conditioning import conditioning_frames
 from .core.language import say
 from .core.message import show_on_node
@@ -139,6 +140,7 @@ class ClipDriftRotateConditioning(io.ComfyNode):
         )
 
     @classmethod
+    @frames_advice()
     def execute(
         cls,
         conditioning,

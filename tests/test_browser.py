@@ -234,7 +234,7 @@ def test_a_drift_shows_how_it_goes_and_what_it_is(chrome, studio, vue):
         sizes = [value for kind, value in front.js("() => window.seen") if kind != "progress_text"]
         assert sizes
         assert min(sizes) > 500
-        # One frame a batch: the first has no step yet.
+        # One frame per batch: the first has no step yet.
         assert re.fullmatch(rf"frame 1 of {5 + vue}", texts[0])
         shown = summary(front)
         assert texts[-1] == shown
@@ -256,7 +256,7 @@ def summary(front: FrontEnd) -> str:
 
 
 def read_only() -> dict:
-    """Workflow 2 without what hangs on the rotation, one frame a batch, by the small encoder."""
+    """Workflow 2 without what hangs on the rotation, one frame per batch, by the small encoder."""
     graph = workflow("02")
     for node in graph["nodes"]:
         if node["type"] == "CLIPVisionLoader":

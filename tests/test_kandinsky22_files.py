@@ -18,7 +18,7 @@ from pack.clip_drift.errors import DriftError
 from pack.clip_drift.weight_files import read_header
 from pack.kandinsky22.files import NEEDED, config_beside, require_kind, require_tensors
 from pack.workshop.rig.kandinsky_weights import small_movq
-from pack.workshop.rig.weights import sd15_layout, vit_l_layout
+from pack.workshop.rig.random_tensors import sd15_shapes, vit_l_shapes
 from safetensors.torch import save_file
 
 BYTES = {"F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1}
@@ -44,8 +44,8 @@ def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
 
 def layout(prefix: str = "") -> dict[str, tuple[int, ...]]:
     """An SD 1.5 checkpoint's tensors below a prefix, or all of them."""
-    specs = {name: spec.shape for name, spec in sd15_layout().items()}
-    return {name.removeprefix(prefix): s for name, s in specs.items() if name.startswith(prefix)}
+    every = sd15_shapes().items()
+    return {name.removeprefix(prefix): shape for name, shape in every if name.startswith(prefix)}
 
 
 def unet(**options) -> dict[str, tuple[int, ...]]:
@@ -123,10 +123,7 @@ FILES = {
     "SD VAE of the hub": (lambda: vae(4), "an SD VAE"),
     "Flux's VAE": (lambda: vae(16), "a VAE of 16 latent channels"),
     "text encoder": (lambda: layout(TEXT), "a text encoder"),
-    "vision encoder": (
-        lambda: {name: spec.shape for name, spec in vit_l_layout().items()},
-        "a CLIP vision encoder",
-    ),
+    "vision encoder": (vit_l_shapes, "a CLIP vision encoder"),
     "LoRA": (
         lambda: {
             "lora_unet_mid_block_attentions_0_to_q.lora_down.weight": (4, 1536),

@@ -172,7 +172,7 @@ def test_previews_arrive_with_every_step(server, files):
     assert found.steps("sample") == [(done, 4) for done in (1, 2, 3, 4)]
     assert len(found.pictures) == 4
     for picture in found.pictures:
-        # A pixel a latent cell, (12, 8), which ComfyUI enlarges to its preview size.
+        # A pixel per latent cell, (12, 8), which ComfyUI enlarges to its preview size.
         assert picture.size == (512, 341)
         assert picture.mode == "RGB"
         low, high = zip(*picture.getextrema(), strict=True)

@@ -113,7 +113,7 @@ def build_encoder(
 
 
 def resolve_precision(precision: str, device: str | torch.device) -> str:
-    """What ``auto`` means on a device; any other precision as it is."""
+    """What `auto` means on a device; any other precision as it is."""
     if precision not in PRECISIONS:
         raise DriftError(f"precision is {precision!r}: choose one of {', '.join(PRECISIONS)}.")
     if precision != "auto":

@@ -18,7 +18,7 @@ def encode_text(model: ClipModel, tokenizer, texts: list[str], name: str) -> Tex
     """Run the text tower on the device where the model is.
 
     Args:
-        tokenizer: see :func:`build_tokenizer`.
+        tokenizer: see `build_tokenizer`.
         name: of the model, for an error.
 
     Returns:
@@ -96,8 +96,8 @@ def build_tokenizer(open_clip: ModuleType, text_cfg: dict, folder: Path, name: s
     """The tokenizer that a model's text_cfg asks for. Nothing is downloaded.
 
     Args:
-        text_cfg: as in open_clip_config.json. ``hf_tokenizer_name`` may be a folder, and
-            ``bpe_path`` of ``tokenizer_kwargs`` a file, beside the weights.
+        text_cfg: as in open_clip_config.json. `hf_tokenizer_name` may be a folder, and
+            `bpe_path` of `tokenizer_kwargs` a file, beside the weights.
         folder: where the weights are.
 
     Raises:

@@ -87,19 +87,19 @@ def measure(
 
     Args:
         full_size: the published sizes instead of the middle ones.
-        jobs: ``unet``, one step with guidance; ``encode`` and ``decode``, one picture with the
-            MoVQ; ``prior``, one of its steps with guidance; ``ddim`` and ``ddpm``, whole sampling
-            runs at 64 pixels; ``frames``, 16 frames through our UNet as one batch and one by one.
+        jobs: `unet`, one step with guidance; `encode` and `decode`, one picture with the
+            MoVQ; `prior`, one of its steps with guidance; `ddim` and `ddpm`, whole sampling
+            runs at 64 pixels; `frames`, 16 frames through our UNet as one batch and one by one.
         cells: side of the latent instead of the usual ones.
 
     Returns:
-        For every job ``<job>_s``, ``<job>_diffusers_s``: medians of the seconds, taken in turns,
-        and ``_cpu_s`` of the processor's; ``<job>_time``: median of the turns' ratios;
-        ``<job>_mb``, ``<job>_diffusers_mb``: the peak of memory above the loaded weights (with a
-        GPU: on the GPU), ``<job>_memory`` their ratio, ``_peak_mb``: with the weights and all;
-        ``<job>_difference``: the largest, of the largest number. Of ``frames``, what the others
-        have of diffusers is of one by one, ``frames_single``, and memory is what is taken beyond
-        a first frame. ``<part>_parameters``: how many weights unet, movq and prior have.
+        For every job `<job>_s`, `<job>_diffusers_s`: medians of the seconds, taken in turns,
+        and `_cpu_s` of the processor's; `<job>_time`: median of the turns' ratios;
+        `<job>_mb`, `<job>_diffusers_mb`: the peak of memory above the loaded weights (with a
+        GPU: on the GPU), `<job>_memory` their ratio, `_peak_mb`: with the weights and all;
+        `<job>_difference`: the largest, of the largest number. Of `frames`, what the others
+        have of diffusers is of one by one, `frames_single`, and memory is what is taken beyond
+        a first frame. `<part>_parameters`: how many weights unet, movq and prior have.
 
     Raises:
         RuntimeError: the results of a job differ, so that its other figures would say nothing.

@@ -8,8 +8,7 @@ from torch.nn import functional
 from ...clip_drift.through.inversion import invert
 from ...clip_drift.through.layouts import tower_from_state
 from ...clip_drift.through.tower import TextTower
-from ..rig.weight_layout import Layout, random_tensors
-from ..rig.weights_clip import add_clip_text
+from ..rig.random_tensors import clip_text_shapes, random_tensors
 
 FRAMES = 16
 WORDS = 12
@@ -26,7 +25,7 @@ def measure(steps: int = 4, frames: int = FRAMES) -> dict[str, float]:
         `window_over_inversion`: the same inversion over all 77 tokens.
         `carrier_over_inversion`: with the last four words free alone.
     """
-    tower = _clip_l()
+    tower = tower_from_state(random_tensors(clip_text_shapes("sd1_clip_config")))
     generator = torch.Generator().manual_seed(1)
     window = tower.embed(torch.randint(0, 49000, (1, WINDOW), generator=generator))
     prompt = window[:, : WORDS + 2]
@@ -48,13 +47,6 @@ def measure(steps: int = 4, frames: int = FRAMES) -> dict[str, float]:
         "window_over_inversion": whole / inversion,
         "carrier_over_inversion": short / inversion,
     }
-
-
-def _clip_l() -> TextTower:
-    layout = Layout()
-    add_clip_text(layout, "", width=768, layers=12)
-    layout.linear("text_projection", 768, 768, bias=False)
-    return tower_from_state(random_tensors(layout))
 
 
 def _passes(tower: TextTower, prompt: torch.Tensor, targets: torch.Tensor, steps: int) -> None:

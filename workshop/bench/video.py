@@ -35,15 +35,15 @@ def measure(rounds: int = _ROUNDS) -> dict[str, float]:
     """Measure and return.
 
     Returns:
-        ``decode_s``, ``encode_s``, ``drift_s``: medians over 32 frames of a clip of 1280×720,
+        `decode_s`, `encode_s`, `drift_s`: medians over 32 frames of a clip of 1280×720,
         H.264, encoded by a ViT-L-14 (what the example workflows use) of random weights.
-        ``drift_over_slower``: drift_s / max(decode_s, encode_s); the target is at most 1.15.
-        ``overlap_over_slower``: the same ratio with an encoder that waits as long as decoding takes
+        `drift_over_slower`: drift_s / max(decode_s, encode_s); the target is at most 1.15.
+        `overlap_over_slower`: the same ratio with an encoder that waits as long as decoding takes
             (as a GPU would make it); the target is the same.
-        ``memory_long_over_short``: peak memory of reading and embedding a clip ten times as long,
+        `memory_long_over_short`: peak memory of reading and embedding a clip ten times as long,
         as a ratio; the target is at most 1.05.
-        ``decoder_fps``: PyAV decoding without resizing, the floor.
-        ``pyav_fps``, ``decord_fps``: frames per second, resized to 224 (decord only if installed).
+        `decoder_fps`: PyAV decoding without resizing, the floor.
+        `pyav_fps`, `decord_fps`: frames per second, resized to 224 (decord only if installed).
     """
     with tempfile.TemporaryDirectory() as folder:
         clip = _make_clip(Path(folder) / "clip.mp4")
@@ -173,7 +173,7 @@ def _repeat(source: Path, target: Path, times: int) -> Path:
 
 
 def _peak_memory(clip: Path) -> int:
-    """Peak resident memory of a process of its own that makes a drift of ``clip``."""
+    """Peak resident memory of a process of its own that makes a drift of `clip`."""
     command = [sys.executable, "-m", __name__, str(clip)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 

@@ -52,7 +52,7 @@ The commands of the whole training give weights of the same kind, not the same n
 # Everything that weights depend on, beside the libraries.
 MADE_BY = (
     *(f"workshop/world/{name}.py" for name in ("scenes", "captions", "vocabulary")),
-    *(f"workshop/mini/{name}.py" for name in ("pairs", "runs", "whitening")),
+    *(f"workshop/mini/{name}.py" for name in ("ddim", "pairs", "runs", "whitening")),
     ":(glob)workshop/mini/train*.py",
     ":(glob)workshop/mini/*_model.py",
     ":(glob)kandinsky22/*.py",

@@ -28,7 +28,7 @@ CFG = 2.0  # of the decoder
 
 
 def evaluate(mini: Mini, judge: Classifier, count: int, folder: Path) -> dict[str, dict]:
-    """Figures by part; ``count`` scenes each."""
+    """Figures by part; `count` scenes each."""
     folder.mkdir(parents=True, exist_ok=True)
     scenes = draw_scenes(count, SEED)
     pictures = render(scenes)

@@ -27,7 +27,7 @@ GUIDANCES = (1.0, 2.0, 3.0, 4.0)
 def evaluate(
     sd: MiniSD, judge: Classifier, count: int, folder: Path, steps: int, guidances: list[float]
 ) -> dict[str, dict]:
-    """Figures by guidance; ``count`` scenes each."""
+    """Figures by guidance; `count` scenes each."""
     scenes = draw_scenes(count, SEED)
     generator = torch.Generator().manual_seed(SEED)
     noise = torch.randn(count, 4, 8, 8, generator=generator)

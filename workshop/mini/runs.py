@@ -27,7 +27,7 @@ class Plan:
 
     Attributes:
         part: name of the run and of its folder.
-        steps: optimiser steps in all. rate: the highest learning rate, reached after ``warmup``
+        steps: optimiser steps in all. rate: the highest learning rate, reached after `warmup`
             steps, then down to a hundredth of it along a cosine.
         batch: pictures per step. seed: of the weights and, with the step's number, of every batch.
         average: decay of the weights' moving average, which is what is used; 0 = none.
@@ -80,7 +80,7 @@ def fit(
     look: Callable[[int, nn.Module, Path], None] | None = None,
     runs: Path = RUNS,
 ) -> nn.Module:
-    """Train ``module`` in place, from its last save if there is one.
+    """Train `module` in place, from its last save if there is one.
 
     Args:
         loss_of: a step's number → the loss, and figures for the log.

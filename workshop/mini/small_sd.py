@@ -15,7 +15,7 @@ last can be differentiated.
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -24,10 +24,10 @@ from torch import Tensor, nn
 
 from ..rig.paths import MODELS
 from .clip_model import CONFIG, build_clip, build_tokenizer
+from .ddim import draw
 from .export import FILES as KANDINSKY_FILES
 from .movq_model import build_movq, decode_all, encode_all
 from .runs import RUNS
-from .unet_model import TIMES, signal_power
 
 FILE = Path(__file__).resolve().parent / "mini-sd.safetensors"
 """The UNet. Beside this file and not published: ComfyUI's loaders know no model of its size."""
@@ -38,8 +38,8 @@ WIDTH = CONFIG["model_cfg"]["text_cfg"]["width"]
 STEPS = 12
 CFG = 3.0
 
-# Arguments of ComfyUI's UNetModel. The depths are those of the transformers: one number a residual
-# block on the way down and in the middle, and on the way up one a block from the finest on.
+# Arguments of ComfyUI's UNetModel. The depths are those of the transformers: one number per
+# residual block on the way down and in the middle, and on the way up from the finest on.
 SIZES = {
     "image_size": 8,
     "in_channels": 4,
@@ -154,7 +154,7 @@ class MiniSD:
 
     @torch.no_grad()
     def read(self, texts: list[str], chunk: int = 256) -> Tensor:
-        """Prompts → (B, T, W) context. The negative is ``read([""])[0]``."""
+        """Prompts → (B, T, W) context. The negative is `read([""])[0]`."""
         parts = tokens_of(texts).split(chunk)
         return torch.cat([states_of(self.clip, embed_tokens(self.clip, part)) for part in parts])
 
@@ -169,17 +169,13 @@ class MiniSD:
         chunk: int = 64,
         options: dict | None = None,
     ) -> Tensor:
-        """Latents of prompts, see `draw`."""
-        return draw(
-            self.unet,
-            context,
-            noise,
-            negative,
-            steps=steps,
-            cfg=cfg,
-            chunk=chunk,
-            options=options,
-        )
+        """Latents (F, 4, 8, 8) of prompts (F, T, W), see `ddim.draw`; negative: (T, W).
+
+        `options` are those of `predict_noise`, whose calls hold a chunk's rows twice, the
+        negative's first.
+        """
+        noise_in = partial(predict_noise, self.unet, options=options)
+        return draw(noise_in, context, noise, negative, steps=steps, cfg=cfg, chunk=chunk)
 
     def encode(self, pictures: Tensor) -> Tensor:
         """(B, 3, 64, 64) in 0..1 → (B, 4, 8, 8)."""
@@ -188,67 +184,6 @@ class MiniSD:
     def decode(self, latents: Tensor) -> Tensor:
         """(B, 4, 8, 8) → pictures (B, 3, 64, 64) in 0..1."""
         return decode_all(self.movq, latents)
-
-
-@torch.no_grad()
-def draw(
-    unet: nn.Module,
-    context: Tensor,
-    noise: Tensor,
-    negative: Tensor,
-    *,
-    steps: int = STEPS,
-    cfg: float = CFG,
-    chunk: int = 64,
-    options: dict | None = None,
-) -> Tensor:
-    """DDIM, the picture's latent clipped to -1..1 on the way. The same bits for the same input.
-
-    Args:
-        context: (F, T, W); noise: (F, 4, 8, 8), or (1, 4, 8, 8) for all frames.
-        negative: (T, W), what guidance leads away from.
-        steps: of 1000 times. cfg: guidance; 1 = none, and half the work.
-        chunk: frames at once; it may change the last bits.
-        options: see `predict_noise`; a call holds a chunk's rows twice, the negative's first.
-
-    Returns:
-        (F, 4, 8, 8) latents.
-    """
-    noise = noise.expand(len(context), -1, -1, -1)
-    pieces = zip(context.split(chunk), noise.split(chunk), strict=True)
-    return torch.cat(
-        [_draw(unet, part, start, negative, steps, cfg, options) for part, start in pieces]
-    )
-
-
-def _draw(
-    unet: nn.Module,
-    context: Tensor,
-    x: Tensor,
-    negative: Tensor,
-    steps: int,
-    cfg: float,
-    options: dict | None,
-) -> Tensor:
-    powers = signal_power().to(x)
-    times = torch.linspace(TIMES - 1, 0, steps).round().long().tolist()
-    guided = cfg != 1
-    if guided:
-        context = torch.cat((negative.expand_as(context), context))
-    for time, then in zip(times, [*times[1:], None], strict=True):
-        inputs = torch.cat((x, x)) if guided else x
-        now = torch.full((len(inputs),), float(time), device=x.device)
-        eps = predict_noise(unet, inputs, now, context, options)
-        if guided:
-            without, with_it = eps.chunk(2)
-            eps = without + cfg * (with_it - without)
-        power = powers[time]
-        clean = ((x - (1 - power).sqrt() * eps) / power.sqrt()).clamp(-1, 1)
-        if then is None:
-            return clean
-        eps = (x - power.sqrt() * clean) / (1 - power).sqrt()
-        x = powers[then].sqrt() * clean + (1 - powers[then]).sqrt() * eps
-    raise AssertionError("the last step returns")
 
 
 def load_mini_sd(folder: Path = MODELS, file: Path = FILE) -> MiniSD:

@@ -7,16 +7,11 @@ from torch import Tensor, nn
 
 from ..world.scenes import HELD_OUT, SHAPES, SIZE, draw_scenes, render
 from .clip_model import embed_all, trained_clip
+from .ddim import TIMES, signal_power
 from .movq_model import decode_all, trained_movq
 from .pairs import make_pairs
 from .runs import RUNS, Plan, fit, save_picture
-from .unet_model import (
-    TIMES,
-    build_unet,
-    draw_latents,
-    learn_as_of_white,
-    signal_power,
-)
+from .unet_model import build_unet, draw_latents, learn_as_of_white
 from .whitening import whitening_of
 
 PLAN = Plan("unet", steps=11000, batch=64, rate=1e-3, warmup=200, average=0.999, look=500)

@@ -1,4 +1,4 @@
-"""The toy world's decoder UNet: the pack's own class, small; its schedule, and a sampler."""
+"""The toy world's decoder UNet: the pack's own class, small."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from torch.nn.utils import parametrize
 
 from ...kandinsky22.unet import Unet
 from .clip_model import EMBEDDING
+from .ddim import draw
 from .runs import RUNS, load_trained
 
 HEAD_DIM = 32
@@ -24,7 +25,6 @@ SIZES = {
     "token_dim": 64,
     "head_dim": HEAD_DIM,
 }
-TIMES = 1000
 
 
 def build_unet() -> nn.Module:
@@ -71,13 +71,6 @@ def trained_unet(runs: Path = RUNS) -> nn.Module:
     return unet
 
 
-def signal_power() -> Tensor:
-    """(1000,) the signal's share of the power at each time, betas 0.00085 to 0.012 in a line."""
-    betas = torch.linspace(0.00085, 0.012, TIMES, dtype=torch.float64)
-    return (1 - betas).cumprod(0).float()
-
-
-@torch.no_grad()
 def draw_latents(
     unet: nn.Module,
     embeddings: Tensor,
@@ -89,43 +82,12 @@ def draw_latents(
     noise: Tensor | None = None,
     chunk: int = 64,
 ) -> Tensor:
-    """DDIM with the prediction clipped to -1..1, as in the official pipeline.
-
-    Args:
-        embeddings: (B, E); negative: (E,), what guidance leads away from.
-        noise: (B, 4, 8, 8) to start from; None = from the seed.
-
-    Returns:
-        (B, 4, 8, 8).
-    """
-    device = embeddings.device
+    """Latents (B, 4, 8, 8) of embeddings (B, E), see `draw`; noise: None = from the seed."""
     if noise is None:
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(len(embeddings), 4, 8, 8, generator=generator)
-    return torch.cat(
-        [
-            _draw(unet, part, negative, start.to(device), steps, cfg)
-            for part, start in zip(embeddings.split(chunk), noise.split(chunk), strict=True)
-        ]
-    )
 
+    def noise_in(x: Tensor, times: Tensor, given: Tensor) -> Tensor:
+        return unet(x, times, given[:, None])
 
-def _draw(
-    unet: nn.Module, embeddings: Tensor, negative: Tensor, x: Tensor, steps: int, cfg: float
-) -> Tensor:
-    powers = signal_power().to(x.device)
-    times = torch.linspace(TIMES - 1, 0, steps).round().long().tolist()
-    given = torch.cat((negative.expand_as(embeddings), embeddings)) if cfg != 1 else embeddings
-    for time, then in zip(times, [*times[1:], None], strict=True):
-        power = powers[time]
-        inputs = torch.cat((x, x)) if cfg != 1 else x
-        eps = unet(inputs, torch.full((len(inputs),), float(time), device=x.device), given[:, None])
-        if cfg != 1:
-            without, with_it = eps.chunk(2)
-            eps = without + cfg * (with_it - without)
-        clean = ((x - (1 - power).sqrt() * eps) / power.sqrt()).clamp(-1, 1)
-        if then is None:
-            return clean
-        eps = (x - power.sqrt() * clean) / (1 - power).sqrt()
-        x = powers[then].sqrt() * clean + (1 - powers[then]).sqrt() * eps
-    raise AssertionError("the last step returns")
+    return draw(noise_in, embeddings, noise, negative, steps=steps, cfg=cfg, chunk=chunk)
