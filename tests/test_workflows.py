@@ -81,7 +81,12 @@ def small(prompt: Prompt) -> Prompt:
         ("Kandinsky22Encode", "steps"): STEPS,
         ("BasicScheduler", "steps"): STEPS,
         ("KSampler", "steps"): STEPS,
+        ("ClipDriftRotatePrompt", "steps"): STEPS,
+        ("ContextWindowsManual", "context_length"): FRAMES // 2,
+        ("ContextWindowsManual", "context_overlap"): FRAMES // 4,
     }
+    if ids_of(prompt, "SplitSigmas"):  # one step before each cut, and one behind
+        overrides |= {("BasicScheduler", "steps"): 3, ("SplitSigmas", "step"): 1}
     replace_values(prompt, overrides)
     use_stand_ins(prompt)
     return prompt
@@ -98,7 +103,7 @@ def results(entry: dict, prompt: Prompt, class_type: str) -> list[dict]:
 
 
 def test_they_are_numbered_so_that_names_sort():
-    assert [file.stem.partition("-")[0] for file in FILES] == [f"{n:02}" for n in range(1, 14)]
+    assert [file.stem.partition("-")[0] for file in FILES] == [f"{n:02}" for n in range(1, 17)]
     assert sorted(FILES) == FILES
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ..ui_graph import Graph, Stack
-from . import blueprint, kandinsky, mini, score, stable_diffusion, unclip
+from . import blueprint, consistency, kandinsky, mini, score, stable_diffusion, unclip
 
 WORKFLOWS: dict[str, Callable[[Graph], Stack]] = {
     "01-mini_kandinsky": mini.first,
@@ -19,6 +19,9 @@ WORKFLOWS: dict[str, Callable[[Graph], Stack]] = {
     "11-kandinsky_image_prompt": kandinsky.image_prompt,
     "12-unclip_image_prompt": unclip.image_prompt,
     "13-score_the_motion": score.score_motion,
+    "14-text2video_zero": consistency.text2video_zero,
+    "15-long_clip_by_windows": consistency.by_windows,
+    "16-attend_to_first_frame": consistency.side_by_side,
 }
 """File name without its ending (the template's title, and part of a URL) -> description."""
 
