@@ -5,7 +5,7 @@ from pack.workshop.fuzz import targets
 from pack.workshop.fuzz.run import run_case, run_cases
 
 SEED = 20
-CASES = {"drift": 60, "video": 60, "workflow": 60, "config": 12}
+CASES = {"drift": 60, "video": 60, "workflow": 60, "config": 24}
 
 
 @pytest.fixture(scope="module")
