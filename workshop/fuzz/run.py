@@ -25,7 +25,8 @@ MEMORY = 12 * 2**30
 START_SECONDS = 300.0
 """For a new process to import what it reads with."""
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-WATCHED = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate")
+WATCHED = {"os.remove": 1, "os.rename": 2, "os.mkdir": 2, "os.rmdir": 1, "os.truncate": None}
+"""What changes folders, and which of its arguments is the open folder that its path begins in."""
 FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "socket.connect")
 
 
@@ -43,7 +44,7 @@ def run_case(kind: str, seed: int, number: int, corpus: Path) -> str:
     from .targets import REFUSALS, TARGETS
 
     folder = Path(tempfile.mkdtemp(prefix="clip-drift-fuzz-"))
-    _watch.allowed = (str(folder), "/dev/")
+    _watch.allowed, tempfile.tempdir = (str(folder), "/dev/"), str(folder)
     try:
         TARGETS[kind](Random(f"{seed}:{kind}:{number}"), corpus, folder)
     except REFUSALS:
@@ -51,7 +52,7 @@ def run_case(kind: str, seed: int, number: int, corpus: Path) -> str:
     except Exception:
         return traceback.format_exc(limit=-6)
     finally:
-        _watch.allowed = None
+        _watch.allowed = tempfile.tempdir = None
         shutil.rmtree(folder)
     found, _watch.found = _watch.found, ""
     return found
@@ -71,13 +72,16 @@ class _Watch:
             self.found = f"{event} {arguments[0]}"
         writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
         if writes or event in WATCHED:
-            path = arguments[0]
-            inside = not isinstance(path, (str, bytes, Path)) or self._is_inside(os.fspath(path))
-            if not inside:
+            path, place = arguments[0], WATCHED.get(event)
+            if isinstance(path, (str, bytes, Path)) and not self._is_inside(
+                os.fsdecode(path), arguments[place] if place else -1
+            ):
                 self.found = f"{event} outside its folder: {os.fsdecode(path)}"
 
-    def _is_inside(self, path: str | bytes) -> bool:
-        real = os.path.realpath(os.fsdecode(path))
+    def _is_inside(self, path: str, opened: int) -> bool:
+        real = os.path.realpath(
+            os.path.join(f"/proc/self/fd/{opened}" if opened >= 0 else "", path)
+        )
         return real.startswith(self.allowed) or "__pycache__" in real or "/pycache/" in real
 
 

@@ -19,14 +19,16 @@ from ...clip_drift.drift import Drift
 from ...clip_drift.errors import DriftError
 from ...clip_drift.files import load_drift, save_drift
 from ...clip_drift.openclip import load_openclip_file
+from ...clip_drift.through.bank import BANK, behind, read_bank
 from ...clip_drift.video import open_frames
+from ...clip_drift.weight_files import read_header
 from ...farm.errors import FarmError
 from ...farm.files import file_inputs, find_local, with_values
 from ...farm.folder import Manifest, RenderFolder
 from ...farm.plan import lacking, make_plan
 from ...farm.workflow import read_workflow, to_prompt
-from ...kandinsky22.files import config_beside, read_header, setting
-from ..rig.paths import EXAMPLES, MODELS
+from ...kandinsky22.files import config_beside, setting
+from ..rig.paths import EXAMPLES, MODELS, REPO
 from ..rig.prompts import mini_frames
 from .mutate import broken_bytes, broken_json
 
@@ -63,6 +65,7 @@ def make_corpus(folder: Path, infos: dict[str, Any]) -> None:
     save_drift(
         Drift.from_embeddings(steps + 3, torch.arange(6.0), pictures), folder / "drift.safetensors"
     )
+    torch.save({"weight": torch.zeros(4, 3), "bias": torch.zeros(4)}, folder / "weights.pt")
     (folder / "infos.json").write_text(json.dumps(infos), encoding="utf-8")
 
 
@@ -120,7 +123,8 @@ def workflow(random: Random, corpus: Path, folder: Path) -> None:
 def _workflows() -> list[Any]:
     if not _READ:
         _READ.append(mini_frames(4))
-        _READ.extend(json.loads(path.read_bytes()) for path in sorted(EXAMPLES.glob("*.json")))
+        saved = sorted([*EXAMPLES.glob("*.json"), *(REPO / "subgraphs").glob("*.json")])
+        _READ.extend(json.loads(path.read_bytes()) for path in saved)
     return _READ
 
 
@@ -144,22 +148,31 @@ def _read_manifest(random: Random, out: Path) -> None:
 
 
 def config(random: Random, corpus: Path, folder: Path) -> None:
-    """What lies beside weights: Kandinsky's .json, OpenCLIP's .json and vocabulary, a header."""
-    kind = random.choice(("kandinsky", "header", "openclip", "vocabulary"))
+    """What lies beside weights: Kandinsky's .json, OpenCLIP's .json and vocabulary; the directory
+    of a weight file; a bank of captions."""
+    kind = random.choice(("kandinsky", "header", "pickle", "openclip", "vocabulary", "bank"))
     if kind == "kandinsky":
         path = folder / "unet.safetensors"
         good = json.loads((MODELS / "diffusion_models/mini-kandinsky-decoder.json").read_bytes())
         path.with_suffix(".json").write_bytes(broken_json(random, good))
         found = config_beside(path)
         for key in good:
-            setting(found, key, 1, "unet_name")
-            setting(found, key, 1.0, "unet_name")
+            for official in (1, 1.0):
+                setting(found, key, official)
     elif kind == "header":
         path = folder / "unet.safetensors"
         whole = (MODELS / "vae/mini-kandinsky-movq.safetensors").read_bytes()
         length = int.from_bytes(whole[:8], "little") + 8
         path.write_bytes(broken_bytes(random, whole[:length]) + whole[length:])
         read_header(path)
+    elif kind == "pickle":
+        path = folder / "case.pt"
+        path.write_bytes(broken_bytes(random, (corpus / "weights.pt").read_bytes()))
+        read_header(path, pickles=True)
+    elif kind == "bank":
+        good = "\n".join(phrase for group in BANK.values() for phrase in group)
+        text = broken_bytes(random, good.encode()).decode(errors="surrogateescape")
+        [behind("a cat", phrase) for phrase in read_bank(text)]
     else:
         _openclip(random, kind, folder)
 
@@ -177,7 +190,8 @@ def _openclip(random: Random, kind: str, folder: Path) -> None:
         broken = broken_bytes(random, content)
         words.write_bytes(broken if packed else gzip.compress(broken))
     encoder = load_openclip_file(folder / f"{name}.safetensors")
-    encoder.encode_text("a large yellow star")
+    encoder.encode_text(["a large yellow star"])
+    encoder.encode(torch.zeros(1, encoder.size, encoder.size, 3, dtype=torch.uint8))
 
 
 TARGETS: dict[str, Callable[[Random, Path, Path], None]] = {

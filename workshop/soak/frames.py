@@ -23,6 +23,7 @@ from .memory import LOOK_SECONDS, Memory
 MARK = "CLIP_DRIFT_SOAK"
 """A variable that only processes of this soak have."""
 KINDS = ("worker", "server", "driver")
+STARTS = 5
 KILLED_WITHIN = 0.7
 """The share of the frames in which killing takes place; in the rest, memory has time to be flat."""
 
@@ -109,12 +110,20 @@ class Soak:
         ray = str(Path(sys.executable).with_name("ray"))
         start = [ray, "start", "--head", "--num-cpus", "2", "--include-dashboard", "false"]
         start += ["--port", "0", "--disable-usage-stats"]
-        subprocess.run(start, env=self._environment, check=True, stdout=subprocess.DEVNULL)
         try:
+            for _ in range(STARTS):  # on a busy machine its processes miss their own deadlines
+                started = subprocess.run(start, env=self._environment, stdout=subprocess.DEVNULL)
+                if started.returncode == 0:
+                    break
+                self._end_cluster()
+            started.check_returncode()
             yield
         finally:
-            for process in self._marked():
-                process.kill()
+            self._end_cluster()
+
+    def _end_cluster(self) -> None:
+        for process in self._marked():
+            process.kill()
 
     def _processes(self, driver: int) -> Iterator[tuple[str, psutil.Process]]:
         """The driver, the workers that serve it and their ComfyUIs."""
