@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "extension": ("nodes", "nodes.core", "kandinsky22.nodes", "kandinsky22", "clip_drift"),
     "farm": (),
     "run": (),
-    "workshop": ("extension", "farm", "kandinsky22", "clip_drift", "run"),
+    "workshop": ("extension", "nodes", "nodes.core", "farm", "kandinsky22", "clip_drift", "run"),
     "tests": tuple(ALL),
     "": ("extension",),
 }

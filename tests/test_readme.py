@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from pack.workshop.bench.semantics_table import PAGE, marks
+from pack.workshop.bench.tables import PAGE, marks
 from pack.workshop.rig.paths import EXAMPLES, REPO
 from PIL import Image
 

@@ -28,11 +28,11 @@ def measure() -> dict[str, float]:
     """Seconds and their ratios, on Mini Kandinsky at 64×64.
 
     Returns:
-        ``whole_s``, ``chunked_s``: 64 frames by one prompt, and by prompts of 16, the faster of two
-        rounds, in turns. ``chunked_over_whole``: their ratio; the target is at most 1.05.
-        ``resume_s``: the command on a finished folder of 3,000 frames; the target is at most 2.
-        ``one_worker_s``, ``two_workers_s``: 64 frames by Ray, models loaded before.
-        ``two_workers_over_one``: how many times as fast two are; the target is at least 1.8, where
+        `whole_s`, `chunked_s`: 64 frames by one prompt, and by prompts of 16, the faster of two
+        rounds, in turns. `chunked_over_whole`: their ratio; the target is at most 1.05.
+        `resume_s`: the command on a finished folder of 3,000 frames; the target is at most 2.
+        `one_worker_s`, `two_workers_s`: 64 frames by Ray, models loaded before.
+        `two_workers_over_one`: how many times as fast two are; the target is at least 1.8, where
         the machine has a core for each.
     """
     with tempfile.TemporaryDirectory() as folder:
