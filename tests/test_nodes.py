@@ -26,6 +26,7 @@ CONTRACT = {
     ),
     "ClipDriftSave": (["drift", "filename_prefix"], {"drift": "CLIP_DRIFT"}),
     "ClipDriftLoad": (["file"], {"drift": "CLIP_DRIFT"}),
+    "ClipDriftSideBySide": (["images", "video", "drift"], {"images": "IMAGE", "fps": "FLOAT"}),
     "ClipDriftReport": (["drift"], {"plots": "IMAGE"}),
     "ClipDriftCompare": (
         ["reference", "result", "prompt"],

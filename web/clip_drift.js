@@ -1,5 +1,5 @@
 // What the front end needs to know of this pack: the colours of its sockets, the size of its reports,
-// and that a node's text output is shown on the node.
+// the order of its templates, and that a node's text output is shown on the node.
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
@@ -40,10 +40,33 @@ function addStyles() {
   document.head.append(style);
 }
 
+// The server lists templates as its disk does; ours are numbered.
+function sortTemplates() {
+  const ask = api.getWorkflowTemplates;
+  api.getWorkflowTemplates = async function () {
+    const found = await ask.apply(this, arguments);
+    found[decodeURIComponent(folder)]?.sort();
+    return found;
+  };
+}
+
+// An animated picture is put in its place when the canvas is drawn after it has come, which nothing
+// asks for as long as the mouse rests: till then it covers the window.
+function redrawAfterRuns() {
+  const redraw = () => app.canvas?.setDirty(true, true);
+  api.addEventListener("execution_success", () => {
+    for (let ms = 250; ms <= 10000; ms += 250) setTimeout(redraw, ms);
+  });
+}
+
 const folder = new URL(import.meta.url).pathname.split("/").at(-2);
 
 app.registerExtension({
   name: "ClipDrift",
+  init() {
+    sortTemplates();
+    redrawAfterRuns();
+  },
   setup() {
     addStyles();
     const tables = [app.canvas?.default_connection_color_byType, window.LGraphCanvas?.link_type_colors];

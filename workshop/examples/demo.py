@@ -51,16 +51,15 @@ def demo_prompt(object_info: dict) -> Prompt:
     drift = prompt[only(prompt, "ClipDriftReport")]["inputs"]["drift"]
     drawn = [only(prompt, "VAEDecode"), 0]
     larger = {"upscale_method": "lanczos", "width": SIDE, "height": SIDE, "crop": "disabled"}
-    beside = {"direction": "right", "match_image_size": True, "spacing_width": 8}
     saved = {"format": "auto", "codec": "auto"}
+    clip = {"video": [only(prompt, "LoadVideo"), 0], "drift": drift}
     return {
         **prompt,
         "drift": node("ClipDriftSave", drift=drift, filename_prefix="demo/drift"),
         "frames": node("SaveImage", images=drawn, filename_prefix="demo/frame"),
-        "clip": node("GetVideoComponents", video=[only(prompt, "LoadVideo"), 0]),
         "larger": node("ImageScale", image=drawn, **larger),
-        "both": node("ImageStitch", image1=["clip", 0], image2=["larger", 0], **beside),
-        "video": node("CreateVideo", images=["both", 0], fps=["clip", 2]),
+        "both": node("ClipDriftSideBySide", images=["larger", 0], **clip),
+        "video": node("CreateVideo", images=["both", 0], fps=["both", 1]),
         "side": node("SaveVideo", video=["video", 0], filename_prefix="demo/both", **saved),
     }
 

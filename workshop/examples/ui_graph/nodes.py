@@ -30,7 +30,7 @@ SIZES = {  # (width, least height) of what shows a text, a picture or a file's n
     "ClipDriftCompare": (440, 1250),
     "EmptyLatentImage": (WIDE, 0),
     "LoadVideo": (WIDE, 340),
-    "SaveAnimatedWEBP": (460, 660),
+    "SaveAnimatedWEBP": (700, 530),
     "SaveVideo": (440, 580),
     "PreviewImage": (WIDTH, 330),
     "PreviewAny": (WIDE, 130),

@@ -15,7 +15,7 @@ def drift_to_conditioning(add: Graph) -> Stack:
         "ClipDriftFromVideo", frames=video, encoder=encoder, sample_fps=FPS, max_frames=FRAMES
     )
     rotation = add("ClipDriftRotation", start=drift, pairing="from_first", centered=False)
-    moved = add("ClipDriftRotateConditioning", rotation=rotation)
+    moved = add("ClipDriftRotateConditioning", rotation=rotation, method="follow")
     return row(
         add.fold(
             "Video Drift to Conditioning",

@@ -20,7 +20,7 @@ from .parts import (
 
 PROMPT = "a yellow star on navy"
 SIZE, SHOWN, SAMPLING = 64, 448, Sampling(25, 2.0, "ddim", "normal")
-NARROW, NOTE = 280, (340, 440)
+NARROW, NOTE = 280, (340, 370)
 """The front end fits a template into the window as it opens: small nodes are seen larger."""
 
 
@@ -30,8 +30,8 @@ def first(add: Graph) -> Stack:
 # Press Run
 
 **Everything is in the box.** The ball in the clip goes round; in a minute a yellow star does the
-same at the right. The prompt says no place: **Follow the Clip** moves what it stands for to where
-the clip is, frame after frame.
+same beside it. The prompt says no place: **Follow the Clip** moves what it stands for to where the
+clip is, frame after frame.
 
 ## First
 
@@ -59,38 +59,44 @@ the real model, and *13-score_the_motion*.
     )
     rotation = add("ClipDriftRotation", start=drift, pairing="from_first", centered=False)
     moved = follow(add, subject, rotation["rotation"])
-    following = add.fold(
-        "Follow the Clip",
-        row(rotation, moved),
-        shows=[(moved, "method", "method"), (moved, "strength", "strength")],
-        gives=[(moved, "conditioning")],
-    )
     noise = drifting_noise(add, subject, rotation["rotation"], 0.0)
     steps = sample(add, subject, moved, noise["noise"], noise["latent"])
     larger = add(
         "ImageScale", image=steps.decoded, upscale_method="lanczos", width=SHOWN, height=SHOWN
     )
-    draw = add.fold(
-        "Draw",
-        row(subject.canvas, noise, *steps.columns, steps.decoded, larger),
-        shows=[(noise, "noise_seed", "noise_seed"), (steps.sigmas, "steps", "steps")],
-        gives=[(larger, "images")],
+    beside = add("ClipDriftSideBySide", images=larger, video=video, drift=drift)
+    following = add.fold(
+        "Follow the Clip",
+        row(
+            column(rotation, subject.canvas),
+            column(moved, noise),
+            *steps.columns,
+            column(steps.decoded, larger),
+            beside,
+        ),
+        shows=[
+            (moved, "method", "method"),
+            (moved, "strength", "strength"),
+            (noise, "noise_seed", "noise_seed"),
+            (steps.sigmas, "steps", "steps"),
+        ],
+        gives=[(beside, "images"), (beside["fps"], "fps")],
     )
     shown = add.titled(
         "The result",
         "SaveAnimatedWEBP",
-        images=larger,
+        images=beside,
         filename_prefix="clip-drift/first",
-        fps=FPS,
+        fps=beside["fps"],
         lossless=False,
         quality=90,
     )
-    video.least_size, drift.least_size = (NOTE[0] - PADDING, 330), (NARROW, 400)
-    for node in (following, draw, subject.said):
+    video.least_size, drift.least_size = (NOTE[0] - PADDING, 400), (NARROW, 400)
+    for node in (following, subject.said):
         node.least_size = (NARROW, 0)
     box = subject.group.content
     box.least_size = (NOTE[0] - PADDING, 0)
-    moving = row(column(subject.said, drift), following, draw, shown)
+    moving = row(column(subject.said, drift), following, shown)
     return row(
         column(text, Group("1 Clip and model", GREEN, column(box, video))),
         Group("2 The clip's motion moves the prompt", GOLD, moving),

@@ -104,6 +104,8 @@ class Motion(NamedTuple):
     video: Output
     shaped: Output
     """The drift with as many frames as are drawn."""
+    fps: Output
+    """Frames per second at which the result lasts as long as the motion did."""
 
 
 def motion(add: Graph, subject: Subject, report: bool = False, frames: int = FRAMES) -> Motion:
@@ -138,7 +140,14 @@ def motion(add: Graph, subject: Subject, report: bool = False, frames: int = FRA
         after.insert(0, add("ClipDriftReport", drift=drift))
         turned.least_size = after[0].least_size[0], 0
     place = Group("2 Read the motion", BLUE, row(sources, drift, column(*after)))
-    return Motion(drift["drift"], rotation["rotation"], place, Output(video, 0), Output(shape, 0))
+    return Motion(
+        drift["drift"],
+        rotation["rotation"],
+        place,
+        Output(video, 0),
+        Output(shape, 0),
+        shape["fps"],
+    )
 
 
 def rotate(add: Graph, subject: Subject, read: Motion, **settings) -> Node:
@@ -195,7 +204,7 @@ def draw(
     after = [steps.decoded]
     if each:
         after.append(add("RebatchImages", images=steps.decoded, batch_size=4096))
-    video = add("CreateVideo", images=after[-1], fps=FPS)
+    video = add("CreateVideo", images=after[-1], fps=read.fps)
     inside = [*steps.columns, *after, video]
     moving = [moved] if moved else []
     if apart:

@@ -43,7 +43,11 @@ says what follows.
     moved = follow(add, subject, read.rotation)
     drawn = draw(add, subject, read, moved)
     again = add.titled(
-        "Look at the result", "ClipDriftFromVideo", frames=drawn.images, encoder=subject.encoder
+        "Look at the result",
+        "ClipDriftFromVideo",
+        frames=drawn.images,
+        encoder=subject.encoder,
+        fps=read.fps,
     )
     compared = add("ClipDriftCompare", reference=read.drift, result=again["drift"])
     verdict = add.titled("Verdict", "PreviewAny", source=compared["verdict"])

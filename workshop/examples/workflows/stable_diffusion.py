@@ -252,7 +252,7 @@ Frames are drawn one after another, so this is slower than a batch.
     )
     end = add("ClipDriftLoopEnd", loop=start["loop"], latent=frame)
     decoded = add("VAEDecode", samples=end, vae=subject.vae)
-    video = add("CreateVideo", images=decoded, fps=FPS)
+    video = add("CreateVideo", images=decoded, fps=read.fps)
     shown = add.fold("Decode", row(decoded, video), gives=[(video, "video"), (decoded, "images")])
     drawn = row(
         column(Space(0, 2 * LOW), moved),
