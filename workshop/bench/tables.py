@@ -54,35 +54,28 @@ def semantics(measured: dict) -> str:
 def confirm(measured: dict) -> str:
     """Paths, and a second table of what else moves."""
     figures = ("r", "r above 0.9", "reach", "kept")
-    found: dict[tuple, dict[str, dict]] = {}
+    aspects, short = ("size", "tilt", "colour"), ("r", "reach", "kept")
+    of_paths: dict[tuple, dict] = {}
+    of_others: dict[tuple, dict] = {}
     for row in measured["rows"]:
         group, name = row["name"].split(": ", 1)
         moves, told = group.split(", ")
-        by_aspect = found.setdefault((told, name, _strength(row)), {})
-        by_aspect[moves] = row.get("unsaid") or row["said"]
+        found = of_paths if moves == "path" else of_others
+        found.setdefault((told, name, _strength(row)), {}).update(row.get("unsaid") or row["said"])
     head = ["told by", "", "strength"]
     paths = _table(
         [*head, "r", "r > 0.9", "reach", "kept"],
         (
-            [*key, *(_cell(by_aspect["path"], f"path: {figure}") for figure in figures)]
-            for key, by_aspect in found.items()
-            if "path" in by_aspect
+            [*key, *(_cell(found, f"path: {figure}") for figure in figures)]
+            for key, found in of_paths.items()
         ),
     )
-    aspects, short = ("size", "tilt", "colour"), ("r", "reach", "kept")
+    asked = [f"{aspect}: {figure}" for aspect in aspects for figure in short]
     others = _table(
-        [*head, *(f"{aspect}: {figure}" for aspect in aspects for figure in short)],
+        [*head, *asked],
         (
-            [
-                *key,
-                *(
-                    _cell(by_aspect.get(aspect, {}), f"{aspect}: {figure}")
-                    for aspect in aspects
-                    for figure in short
-                ),
-            ]
-            for key, by_aspect in found.items()
-            if by_aspect.keys() & {*aspects}
+            [*key, *(_cell(found, figure) for figure in asked)]
+            for key, found in sorted(of_others.items(), key=lambda item: item[0][0], reverse=True)
         ),
     )
     return f"{paths}\n\n{ABOUT_OTHERS}\n\n{others}"
