@@ -85,6 +85,27 @@ def test_chunks_give_the_same_frames(server, workflow, whole, tmp_path):
     assert frames(tmp_path) == frames(whole)
 
 
+def test_chunks_carry_the_anchor_of_attend_to_first_frame(server, tmp_path, whole):
+    """Every frame looks at frame 0, which is in another chunk."""
+    prompt = prompts.mini_frames(FRAMES)
+    prompt["attend"] = {"class_type": "ClipDriftAttendFirst", "inputs": {
+        "model": ["decoder", 0], "mode": "first and own", "strength": 1.0, "start_percent": 0.0,
+        "end_percent": 1.0, "blocks": "all",
+    }}  # fmt: skip
+    prompt["guider"]["inputs"]["model"] = ["attend", 0]
+    prompt["own"] = {"class_type": "LatentFromBatch", "inputs": {
+        "samples": ["sample", 0], "batch_index": -1, "length": 1,
+    }}  # fmt: skip
+    prompt["pictures"]["inputs"]["samples"] = ["own", 0]
+    prompt["frames"]["inputs"]["anchor"] = True
+    path = saved(tmp_path, prompt)
+    options = ("--server", server.url, "--no-video", "--chunk")
+    assert command(path, tmp_path / "whole", *options, "100") == 0
+    assert command(path, tmp_path / "chunks", *options, "3") == 0
+    assert len(frames(tmp_path / "whole")) == FRAMES
+    assert frames(tmp_path / "chunks") == frames(tmp_path / "whole") != frames(whole)
+
+
 def test_the_video_has_every_frame_at_the_workflows_rate(whole):
     with av.open(whole / "video.mp4") as container:
         stream = container.streams.video[0]
@@ -235,7 +256,7 @@ def local_ray():
 
     for attempt in range(3):  # on a busy machine its processes miss their own deadlines
         try:
-            ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+            ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
             break
         except Exception:
             ray.shutdown()
