@@ -113,8 +113,8 @@ class _Flat:
         declared = graph.get("inputs") or []
         widgets = [self._is_widget(graph, place) for place in range(len(declared))]
         stored = node.get("widgets_values")
-        whole = isinstance(stored, list) and len(stored) == sum(widgets)
-        values = iter(stored if whole else ())
+        stored = stored if isinstance(stored, list) else []
+        whole, values = len(stored) == sum(widgets), iter(stored)
         for each, is_widget in zip(declared, widgets, strict=True):
             value = [next(values)] if whole and is_widget else []
             link = sockets.get(each["name"], {}).get("link")
@@ -130,10 +130,10 @@ class _Flat:
             sockets = nodes.get(target, {}).get("inputs") or []
             if source != INSIDE or slot != place or not 0 <= target_slot < len(sockets):
                 continue
-            socket, inner = sockets[target_slot], self._subgraphs.get(nodes[target]["type"])
+            socket, inner = sockets[target_slot], self._subgraphs.get(nodes[target]["type"], {})
             if "widget" in socket:
                 return True
-            names = [each["name"] for each in (inner or {}).get("inputs") or []]
+            names = [each["name"] for each in inner.get("inputs") or []]
             if socket["name"] in names and deep < len(self._subgraphs):
                 return self._is_widget(inner, names.index(socket["name"]), deep + 1)
         return False

@@ -18,7 +18,6 @@ from pack.farm.cli import main
 from pack.farm.errors import FarmError
 from pack.farm.folder import RenderFolder, frame_name
 from pack.farm.plan import make_plan
-from pack.farm.workers import LocalWorker
 from pack.farm.workflow import read_workflow, to_prompt
 from pack.workshop.rig import prompts
 from pack.workshop.rig.paths import EXAMPLES
@@ -206,28 +205,6 @@ def await_frames(out: Path, count: int):
     while len(list(out.glob("frame_*.png"))) < count:
         assert time.monotonic() < deadline, "no frames came"
         time.sleep(0.02)
-
-
-def test_a_killed_comfyui_is_started_again(workflow, whole, tmp_path, monkeypatch):
-    """The process that the command itself started."""
-    started = []
-
-    class Remembered(LocalWorker):
-        def __init__(self, *given):
-            super().__init__(*given)
-            started.append(self.server.pid)
-
-    monkeypatch.setattr("pack.farm.cli.LocalWorker", Remembered)
-    kept = RenderFolder.keep
-
-    def keep_then_kill(self, pictures):
-        kept(self, pictures)
-        if len(self.manifest.frames) == 2:
-            os.kill(started[0], signal.SIGKILL)
-
-    monkeypatch.setattr(RenderFolder, "keep", keep_then_kill)
-    assert command(workflow, tmp_path, "--chunk", "2") == 0
-    assert frames(tmp_path) == frames(whole)
 
 
 def test_example_workflows_are_cut_or_refused_with_the_reason(infos):

@@ -57,7 +57,7 @@ def _chunked(folder: Path) -> dict[str, float]:
 
 
 def _workers(folder: Path) -> dict[str, float]:
-    workers = open_ray_workers("", 2, 1)
+    workers = open_ray_workers("local", 2, 1)
     for number, worker in enumerate(workers):  # both load their models
         _seconds(folder, [worker], 1000 + number, CHUNK, frames=CHUNK)
     best = _in_turns(
