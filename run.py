@@ -55,7 +55,7 @@ LAYERS = {
 """What each command needs installed."""
 
 # GB to download and GB on disk, measured on Linux with Python 3.11.
-SIZES = {PACKAGES: (3.4, 6.5), TEST_PACKAGES: (0.2, 0.6)}
+SIZES = {PACKAGES: (3.4, 6.5), TEST_PACKAGES: (0.3, 0.8)}
 
 # What pip's lines of interest start with, and what its output holds when it has no index.
 PROGRESS_WORDS = ("Collecting", "Downloading", "Installing", "Successfully")

@@ -14,7 +14,7 @@ import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,7 @@ class RenderFolder:
         """Write the manifest."""
         manifest = self.require_manifest()
         frames = {str(index): manifest.frames[index] for index in sorted(manifest.frames)}
-        text = json.dumps({"version": VERSION, **asdict(manifest), "frames": frames}, indent=1)
+        text = json.dumps({"version": VERSION, **vars(manifest), "frames": frames}, indent=1)
         self._write(MANIFEST, text.encode())
 
     def require_manifest(self) -> Manifest:

@@ -113,8 +113,8 @@ class _Flat:
         declared = graph.get("inputs") or []
         widgets = [self._is_widget(graph, place) for place in range(len(declared))]
         stored = node.get("widgets_values")
-        whole = isinstance(stored, list) and len(stored) == sum(widgets)
-        values = iter(stored if isinstance(stored, list) and whole else ())
+        stored = stored if isinstance(stored, list) else []
+        whole, values = len(stored) == sum(widgets), iter(stored)
         for each, is_widget in zip(declared, widgets, strict=True):
             value = [next(values)] if whole and is_widget else []
             link = sockets.get(each["name"], {}).get("link")

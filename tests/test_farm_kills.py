@@ -129,7 +129,7 @@ def two_workers(monkeypatch):
 
     for attempt in range(ray_workers.STARTS):  # on a busy machine its processes miss deadlines
         try:
-            ray_workers.ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+            ray_workers.ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
             break
         except Exception:
             ray_workers.ray.shutdown()

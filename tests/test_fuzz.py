@@ -8,6 +8,7 @@ import pytest
 import torch
 from pack.clip_drift.errors import DriftError
 from pack.clip_drift.openclip import load_openclip_file
+from pack.clip_drift.video import open_frames
 from pack.clip_drift.weight_files import read_header
 from pack.workshop.fuzz import targets
 from pack.workshop.fuzz.run import run_case, run_cases
@@ -95,6 +96,14 @@ def test_a_vocabulary_with_a_damaged_middle(encoder):
     words.write_bytes(packed)
     with pytest.raises(DriftError, match="tokenizer"):
         load_openclip_file(encoder).encode_text(["a star"])
+
+
+def test_a_matroska_header_longer_than_any_file(tmp_path):
+    """Its length is read as 2^56 - 2, where no file system lets anybody look."""
+    path = tmp_path / "clip.mkv"
+    path.write_bytes(bytes.fromhex("1a45dfa3 01fffffffffffffe") + bytes(64))
+    with pytest.raises(DriftError, match=r"clip\.mkv"), open_frames(path, 32):
+        pass
 
 
 def test_a_pickle_that_is_cut_short(tmp_path):

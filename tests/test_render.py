@@ -18,7 +18,6 @@ from pack.farm.cli import main
 from pack.farm.errors import FarmError
 from pack.farm.folder import RenderFolder, frame_name
 from pack.farm.plan import make_plan
-from pack.farm.workers import LocalWorker
 from pack.farm.workflow import read_workflow, to_prompt
 from pack.workshop.rig import prompts
 from pack.workshop.rig.paths import EXAMPLES
@@ -83,6 +82,27 @@ def pixels(data: bytes) -> np.ndarray:
 def test_chunks_give_the_same_frames(server, workflow, whole, tmp_path):
     assert command(workflow, tmp_path, "--server", server.url, "--chunk", "3") == 0
     assert frames(tmp_path) == frames(whole)
+
+
+def test_chunks_carry_the_anchor_of_attend_to_first_frame(server, tmp_path, whole):
+    """Every frame looks at frame 0, which is in another chunk."""
+    prompt = prompts.mini_frames(FRAMES)
+    prompt["attend"] = {"class_type": "ClipDriftAttendFirst", "inputs": {
+        "model": ["decoder", 0], "mode": "first and own", "strength": 1.0, "start_percent": 0.0,
+        "end_percent": 1.0, "blocks": "all",
+    }}  # fmt: skip
+    prompt["guider"]["inputs"]["model"] = ["attend", 0]
+    prompt["own"] = {"class_type": "LatentFromBatch", "inputs": {
+        "samples": ["sample", 0], "batch_index": -1, "length": 1,
+    }}  # fmt: skip
+    prompt["pictures"]["inputs"]["samples"] = ["own", 0]
+    prompt["frames"]["inputs"]["anchor"] = True
+    path = saved(tmp_path, prompt)
+    options = ("--server", server.url, "--no-video", "--chunk")
+    assert command(path, tmp_path / "whole", *options, "100") == 0
+    assert command(path, tmp_path / "chunks", *options, "3") == 0
+    assert len(frames(tmp_path / "whole")) == FRAMES
+    assert frames(tmp_path / "chunks") == frames(tmp_path / "whole") != frames(whole)
 
 
 def test_the_video_has_every_frame_at_the_workflows_rate(whole):
@@ -187,28 +207,6 @@ def await_frames(out: Path, count: int):
         time.sleep(0.02)
 
 
-def test_a_killed_comfyui_is_started_again(workflow, whole, tmp_path, monkeypatch):
-    """The process that the command itself started."""
-    started = []
-
-    class Remembered(LocalWorker):
-        def __init__(self, *given):
-            super().__init__(*given)
-            started.append(self.server.pid)
-
-    monkeypatch.setattr("pack.farm.cli.LocalWorker", Remembered)
-    kept = RenderFolder.keep
-
-    def keep_then_kill(self, pictures):
-        kept(self, pictures)
-        if len(self.manifest.frames) == 2:
-            os.kill(started[0], signal.SIGKILL)
-
-    monkeypatch.setattr(RenderFolder, "keep", keep_then_kill)
-    assert command(workflow, tmp_path, "--chunk", "2") == 0
-    assert frames(tmp_path) == frames(whole)
-
-
 def test_example_workflows_are_cut_or_refused_with_the_reason(infos):
     reasons = {}
     for path in sorted(EXAMPLES.glob("*.json")):
@@ -235,7 +233,7 @@ def local_ray():
 
     for attempt in range(3):  # on a busy machine its processes miss their own deadlines
         try:
-            ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+            ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
             break
         except Exception:
             ray.shutdown()

@@ -23,7 +23,7 @@ from .memory import LOOK_SECONDS, Memory
 MARK = "CLIP_DRIFT_SOAK"
 """A variable that only processes of this soak have."""
 KINDS = ("worker", "server", "driver")
-STARTS = 5
+STARTS = 20
 KILLED_WITHIN = 0.7
 """The share of the frames in which killing takes place; in the rest, memory has time to be flat."""
 
