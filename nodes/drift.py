@@ -42,7 +42,15 @@ class ClipDriftFromVideo(io.ComfyNode):
             category=CATEGORY,
             description="Read the motion of a video: every frame as a point in CLIP space. Frames "
             "are streamed, so a long film takes no more memory than a short clip.",
-            search_aliases=["video to drift", "motion transfer", "encode video", "clip drift"],
+            search_aliases=[
+                "video motion",
+                "motion transfer",
+                "animate",
+                "deforum",
+                "encode video",
+                "video to drift",
+                "clip drift",
+            ],
             has_intermediate_output=True,
             inputs=[
                 io.MultiType.Input(

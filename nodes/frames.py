@@ -17,7 +17,7 @@ class ClipDriftFrames(io.ComfyNode):
             description="Split a batch of frames into a list, so that the nodes after it run once "
             "a frame, in the memory of one frame. Start and count render a clip in chunks, or pick "
             "the one prompt of a video model's clip.",
-            search_aliases=["unbatch", "split batch", "low vram video", "clip drift"],
+            search_aliases=["unbatch", "split batch", "low vram video", "animate", "clip drift"],
             inputs=[
                 io.Conditioning.Input("conditioning", tooltip="One prompt per frame, as a batch."),
                 io.Latent.Input(

@@ -35,7 +35,14 @@ class ClipDriftLoopStart(io.ComfyNode):
             category=CATEGORY,
             description="Begin a loop over frames: the nodes between here and Frame Loop End run "
             "once per frame, one after another, each starting from the frame before.",
-            search_aliases=["for loop", "feedback", "img2img loop", "clip drift"],
+            search_aliases=[
+                "for loop",
+                "feedback",
+                "deforum",
+                "animate",
+                "img2img loop",
+                "clip drift",
+            ],
             inputs=[
                 io.Conditioning.Input("conditioning", tooltip="One prompt per frame, as a batch."),
                 io.Latent.Input(

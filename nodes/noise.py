@@ -21,7 +21,15 @@ class ClipDriftRotateNoise(io.ComfyNode):
             category="CLIP Drift/Noise",
             description="Noise that drifts with a motion, for SamplerCustomAdvanced. Each frame's "
             "noise stays standard normal. A strength of 0 gives all frames the same noise.",
-            search_aliases=["noise walk", "correlated noise", "batch noise", "clip drift"],
+            search_aliases=[
+                "animate noise",
+                "deforum",
+                "video motion",
+                "noise walk",
+                "correlated noise",
+                "batch noise",
+                "clip drift",
+            ],
             inputs=[
                 io.Latent.Input(
                     "latent",

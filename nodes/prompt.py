@@ -28,7 +28,14 @@ class ClipDriftRotateConditioning(io.ComfyNode):
             "Give the sampler a latent batch of frame_count, or go through Frames to List. Image "
             "embeddings (unCLIP) move only through Frames to List or Frame Loop. A video model "
             "takes one prompt for its whole clip: pick it with Frames to List.",
-            search_aliases=["prompt travel", "prompt schedule", "animate prompt", "clip drift"],
+            search_aliases=[
+                "animate prompt",
+                "deforum",
+                "video motion",
+                "prompt travel",
+                "prompt schedule",
+                "clip drift",
+            ],
             inputs=[
                 io.Conditioning.Input(
                     "conditioning",

@@ -24,7 +24,13 @@ class ClipDriftRotation(io.ComfyNode):
             category="CLIP Drift/Rotation",
             description="Read a motion as plane rotations: from the frames of a drift, or from "
             "start vectors to end vectors. The rotations stay rank 2, however many dimensions.",
-            search_aliases=["rodrigues", "plane rotation", "rotate embedding", "clip drift"],
+            search_aliases=[
+                "rodrigues",
+                "video motion",
+                "plane rotation",
+                "rotate embedding",
+                "clip drift",
+            ],
             inputs=[
                 io.MultiType.Input(
                     "start",

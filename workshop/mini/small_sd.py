@@ -75,17 +75,20 @@ def build_unet(**sizes) -> nn.Module:
     )
 
 
-def predict_noise(unet: nn.Module, noisy: Tensor, times: Tensor, context: Tensor) -> Tensor:
+def predict_noise(
+    unet: nn.Module, noisy: Tensor, times: Tensor, context: Tensor, options: dict | None = None
+) -> Tensor:
     """The UNet's call; differentiable.
 
     Args:
         noisy: (B, 4, 8, 8); times: (B,) of 0..999; context: (B, T, W).
+        options: ComfyUI's transformer_options, such as patches of the attention.
 
     Returns:
         (B, 4, 8, 8).
     """
     # ComfyUI's own choice on a CPU cuts the attention into slices, which is slow at this size.
-    options = {"optimized_attention_override": _attend}
+    options = {"optimized_attention_override": _attend} | (options or {})
     return unet(noisy, timesteps=times, context=context, transformer_options=options)
 
 
@@ -154,9 +157,14 @@ class MiniSD:
         steps: int = STEPS,
         cfg: float = CFG,
         chunk: int = 64,
+        options: dict | None = None,
     ) -> Tensor:
-        """Latents (F, 4, 8, 8) of prompts (F, T, W), see `ddim.draw`; negative: (T, W)."""
-        noise_in = partial(predict_noise, self.unet)
+        """Latents (F, 4, 8, 8) of prompts (F, T, W), see `ddim.draw`; negative: (T, W).
+
+        `options` are those of `predict_noise`, whose calls hold a chunk's rows twice, the
+        negative's first.
+        """
+        noise_in = partial(predict_noise, self.unet, options=options)
         return draw(noise_in, context, noise, negative, steps=steps, cfg=cfg, chunk=chunk)
 
     def encode(self, pictures: Tensor) -> Tensor:

@@ -25,9 +25,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...farm.client import NodeError, node
 from ...run import TORCH
 from . import prompts
-from .client import NodeError, node
 from .clips import sample_clip
 from .paths import BASE_DIR, PACK, REPO, RUN_DIR, comfyui_path
 from .server import ComfyServer
