@@ -47,7 +47,7 @@ def prose(file: Path) -> Iterator[tuple[int, str]]:
 
 def test_docstrings_and_comments_are_written_in_one_way():
     files = [*REPO.glob("*.py")]
-    for folder in ("clip_drift", "kandinsky22", "nodes", "workshop", "tests"):
+    for folder in ("clip_drift", "kandinsky22", "nodes", "farm", "workshop", "tests"):
         files += (REPO / folder).rglob("*.py")
     found = [
         f"{file.relative_to(REPO)}:{number}: {line.strip()} ({advice})"
