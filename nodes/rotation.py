@@ -26,7 +26,6 @@ class ClipDriftRotation(io.ComfyNode):
             "start vectors to end vectors. The rotations stay rank 2, however many dimensions.",
             search_aliases=[
                 "rodrigues",
-                "video motion",
                 "plane rotation",
                 "rotate embedding",
                 "clip drift",

@@ -1,4 +1,4 @@
-"""CLIP Drift: the clip and what was drawn from it, at one pace."""
+"""CLIP Drift/Report: the clip and what was drawn from it, at one pace."""
 
 import torch
 from comfy_api.latest import io
@@ -16,7 +16,7 @@ class ClipDriftSideBySide(io.ComfyNode):
         return io.Schema(
             node_id="ClipDriftSideBySide",
             display_name="Side by Side",
-            category="CLIP Drift",
+            category="CLIP Drift/Report",
             description="Put the clip to the left of what was drawn: of the clip just the frames "
             "that the drift took, so that both move at one pace.",
             search_aliases=["compare videos", "beside", "before after", "clip drift"],

@@ -20,22 +20,19 @@ from .parts import (
 
 PROMPT = "a yellow star on navy"
 SIZE, SHOWN, SAMPLING = 64, 448, Sampling(25, 2.0, "ddim", "normal")
-NARROW, NOTE = 280, (340, 370)
+NARROW, NOTE = 280, (340, 390)
 """The front end fits a template into the window as it opens: small nodes are seen larger."""
 
 
 def first(add: Graph) -> Stack:
     """A tiny Kandinsky's prompt follows a clip, and what is drawn moves as soon as it is there."""
     text = add.note(f"""
-# Press Run
-
-**Everything is in the box.** The ball in the clip goes round; in a minute a yellow star does the
-same beside it. The prompt says no place: **Follow the Clip** moves what it stands for to where the
-clip is, frame after frame.
+# A clip moves a prompt
 
 ## First
 
-Press **Run**, and wait for *The result*.
+Press **Run**: everything is in the box. In a minute a yellow star goes round as the ball does. The
+prompt says no place: **Follow the Clip** moves what it stands for to where the clip is.
 
 ## Change
 
@@ -75,6 +72,7 @@ the real model, and *13-score_the_motion*.
             beside,
         ),
         shows=[
+            (rotation, "start", "drift"),
             (moved, "method", "method"),
             (moved, "strength", "strength"),
             (noise, "noise_seed", "noise_seed"),
