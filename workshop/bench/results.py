@@ -28,7 +28,7 @@ class Results:
     ):
         saved = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         same = about.items() <= saved.items() and not anew
-        self._rows = {key_of(row): row for row in saved["rows"]} if same else {}
+        self._rows = {key_of(row): row for row in saved.get("rows", [])} if same else {}
         self._file, self._about, self._order, self._saving = file, about, order, saving
 
     def known(self, key: Key) -> dict:

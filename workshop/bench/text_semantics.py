@@ -275,13 +275,6 @@ def rows(encoder: Encoder) -> list[Row]:
             )
             for g in (0.5, 1.0, 1.5)
         ),
-        row(
-            "inversion",
-            "inversion of the words that say it, `follow`",
-            1.0,
-            invert_by(follow, words_that_move),
-            ("said",),
-        ),
         row("control", "inversion of the noun, `tangent`", 1.0, invert_by(tangent, the_noun)),
         *(
             carried(
@@ -331,21 +324,14 @@ def rows(encoder: Encoder) -> list[Row]:
             1.0,
             invert_by(follow, None, (CARRIERS["tilt"],)),
         ),
-        *(
-            row(
-                "captions",
-                f"captions, {what}, `{target.method}`",
-                1.0,
-                by_captions(encoder, target, nearest),
-                starts,
-            )
-            for target, starts in ((follow, STARTS), (tangent, ("said",)))
-            for nearest, what in ((1, "the nearest"), (4, "the 4 nearest mixed"))
+        row("captions", "captions, the nearest, `follow`", 1.0, by_captions(encoder, follow, 1)),
+        row(
+            "captions",
+            "captions, the 4 nearest mixed, `follow`",
+            1.0,
+            by_captions(encoder, follow, 4),
         ),
-        *(
-            Row("noise walk", f"noise `{method}`", 1.0, still, noise_walk(method))
-            for method in ("correlate", "rotate", "near_identity")
-        ),
+        Row("noise walk", "noise `correlate`", 1.0, still, noise_walk("correlate")),
         row("control", "frozen", None, still),
         carried(
             "control",
