@@ -5,8 +5,15 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..said import Said
 from ..sphere import unit
 from .inversion import Moved
+
+LEAST_REACHED = 0.4
+"""In the toy world, carriers of the wrong kind stay below it, and those that carry above 0.7."""
+
+LEAST_GAP = 1e-4
+"""1 − cos to the targets below which there is hardly anywhere to go."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +38,36 @@ class Reading:
     closeness: Tensor
     lost: tuple[int, ...] = ()
 
-    def lines(self) -> list[str]:
+    def lines(self) -> list[Said]:
         """One line per frame."""
         return [
-            f"frame {i}: {caption} (cosine {self.closeness[i]:.2f}) · "
-            f"{100 * float(self.reached[i]):.0f} % of the way, cosine {self.before[i]:.3f} → "
-            f"{self.after[i]:.3f}{' · stopped: NaN or infinity' if i in self.lost else ''}"
+            Said(
+                "frame {frame}: {caption} (cosine {closeness:.2f}) · {reached:.0f} % of the way, "
+                "cosine {before:.3f} → {after:.3f}{end}",
+                frame=i,
+                caption=caption,
+                closeness=float(self.closeness[i]),
+                reached=100 * float(self.reached[i]),
+                before=float(self.before[i]),
+                after=float(self.after[i]),
+                end=Said(" · stopped: NaN or infinity") if i in self.lost else "",
+            )
             for i, caption in enumerate(self.captions)
         ]
+
+    def advice(self) -> Said | None:
+        """What to change where the picture will not move; None where it should."""
+        if bool((1 - self.before <= LEAST_GAP).all()):
+            return Said(
+                "The prompt already stands where the motion leads: raise strength, or take a clip "
+                "that moves more."
+            )
+        if float(self.reached.mean()) < LEAST_REACHED:
+            return Said(
+                "Little of the way was reached: these words cannot say this motion. Try another "
+                "carrier or auto, free more words, or lower keep."
+            )
+        return None
 
 
 def reading(moved: Moved, targets: Tensor, bank: Tensor, texts: Sequence[str]) -> Reading:
