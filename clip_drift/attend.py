@@ -60,7 +60,7 @@ def from_rows(x: Tensor, rows: Sequence[Tensor], own: int = 0, dim: int = 1) -> 
 
     Args:
         x: (B, ...), the tokens in dimension `dim`.
-        rows: of :func:`source_rows`.
+        rows: of `source_rows`.
         own: how many tokens, from the first, stay each row's own (a prompt's, in models that
             join them with the picture's). They come once for each of `rows`, so that against
             more pixels they weigh no less.
@@ -89,9 +89,9 @@ def attend(
     Args:
         attention: the model's own.
         q, k, v: as `attention` takes them, the tokens of k and v in dimension `dim`.
-        rows: of :func:`source_rows`.
+        rows: of `source_rows`.
         strength: s; the result is (1 − s) · own attention + s · attention to the rows.
-        own: see :func:`from_rows`.
+        own: see `from_rows`.
 
     Returns:
         What `attention` returns.

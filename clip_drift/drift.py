@@ -23,7 +23,7 @@ class Drift:
         times: (F,) float64, seconds from the start of the video, increasing.
         thumbnails: (F, h, w, 3) uint8, or None for a drift not made from pictures.
         encoder: name of the encoder whose space this is.
-        source: name of the video or what else it was read from.
+        source: name of the video, or of what it was read from.
     """
 
     embeddings: Tensor
@@ -95,11 +95,12 @@ class Drift:
 
     @property
     def fps(self) -> float:
-        """Frames per second at which the drift takes as long as it took, F − 1 steps a duration."""
+        """Frames per second at which the drift takes as long as it took: `(F − 1)/duration`."""
         return (len(self) - 1) / self.duration
 
     def unevenness(self) -> float:
-        """By how many seconds, at most, a frame would come too soon or too late at this rate."""
+        """By how many seconds, at most, a frame would come too soon or too late at this rate:
+        `max_i |t_i − t_0 − i/fps|`."""
         even = torch.linspace(self.times[0], self.times[-1], len(self), dtype=torch.float64)
         return float((self.times - even).abs().max())
 
@@ -112,11 +113,11 @@ class Drift:
         return angle(self.embeddings[:-1], self.embeddings[1:])
 
     def path_length(self) -> float:
-        """Sum of the step angles, in radians."""
+        """Sum of the step angles, `Σ α_i`, in radians."""
         return float(self.step_angles().sum())
 
     def reach(self) -> float:
-        """The largest angle from the first frame to another, in radians."""
+        """The largest angle from the first frame to another, `max_i angle(e_0, e_i)`, radians."""
         return float(angle(self.embeddings[:1], self.embeddings).max())
 
     def gram(self) -> Tensor:
@@ -144,7 +145,7 @@ class Drift:
         return torch.nn.functional.normalize(flat, dim=-1)
 
     def pixel_gram(self) -> Tensor:
-        """Gram matrix of pixel space.
+        """Gram matrix of pixel space, `P_ij = p_i·p_j` of the `flat_pixels`.
 
         Returns:
             (F, F) float32.

@@ -4,7 +4,7 @@
 class DriftError(ValueError):
     """One sentence that names the input, what is wrong with it and what to do."""
 
-    # ComfyUI shows an error under its type's full name, which else begins with a folder's path.
+    # ComfyUI shows an error under its type's full name, which would begin with a folder's path.
     __module__ = "clip_drift"
 
     def advised(self, remedy: str) -> "DriftError":
@@ -14,6 +14,22 @@ class DriftError(ValueError):
 
 class NotHereError(DriftError):
     """A model that is not on this computer; whoever asked for it says how to get it here."""
+
+
+class FramesError(DriftError):
+    """A motion of another number of frames than fits; whoever shaped it can change that.
+
+    Attributes:
+        wanted: how many would fit; None if fewer would.
+    """
+
+    def __init__(self, message: str, wanted: int | None = None):
+        super().__init__(message)
+        self.wanted = wanted
+
+
+class MissingFrameError(DriftError):
+    """A frame is asked for that a motion does not have; whoever numbered the frames can mend it."""
 
 
 class WrongFileError(DriftError):

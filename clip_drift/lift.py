@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .errors import DriftError
+from .errors import FramesError
 from .sequence import RotationSequence
 
 # Residuals below this are round-off of float32 embeddings, not new directions.
@@ -22,6 +22,9 @@ def coordinates(points: Tensor) -> Tensor:
     Row i uses only the directions that rows 0..i brought in, so L is a lower-triangular
     (Cholesky) factor without zero columns. It exists for singular Gram matrices too, and
     is the same on every machine: a row that brings no new direction brings no column.
+
+    Reference: Giraud, Langou, Rozložník, "The Loss of Orthogonality in the Gram-Schmidt
+    Orthogonalization Process", 2005 (why twice).
 
     Args:
         points: (F, N) float64.
@@ -46,18 +49,21 @@ def coordinates(points: Tensor) -> Tensor:
 
 
 def orthonormal_rows(count: int, dim: int, seed: int) -> Tensor:
-    """Seeded random directions at right angles.
+    """Seeded random directions at right angles: rows of a uniformly drawn orthogonal matrix.
+
+    Reference: Mezzadri, "How to Generate Random Matrices from the Classical Compact Groups", 2007
+    (why the signs).
 
     Returns:
         (count, dim) float64; the first rows do not depend on count.
 
     Raises:
-        DriftError: more directions than dimensions.
+        FramesError: more directions than dimensions.
     """
     if count > dim:
-        raise DriftError(
+        raise FramesError(
             f"the motion has {count} independent directions, more than the {dim} dimensions of "
-            "what it should move: use Shape Drift for fewer frames."
+            "what it should move."
         )
     generator = torch.Generator().manual_seed(seed)
     # Row by row: one draw of all would depend on how many there are.
@@ -80,7 +86,7 @@ def isometry(sequence: RotationSequence, dim: int, seed: int = 0) -> RotationSeq
         A sequence in R^D with the same angles between all frames.
 
     Raises:
-        DriftError: the motion spans more than D directions.
+        FramesError: the motion spans more than D directions.
     """
     rows = [sequence.base, sequence.points]
     if sequence.center is not None:

@@ -78,7 +78,8 @@ def cut_square(frames: Tensor, fit: Fit, target: int) -> Tensor:
         frames: (..., fit.height, fit.width, 3).
 
     Returns:
-        (..., target, target, 3): a view where cutting is enough, else a copy in a black square.
+        (..., target, target, 3): a view where cutting is enough, otherwise a copy in a
+            black square.
     """
     if fit.height >= target and fit.width >= target:
         return frames[..., fit.top : fit.top + target, fit.left : fit.left + target, :]
@@ -118,7 +119,7 @@ def to_square(images: Tensor, target: int, crop: str = "center") -> Tensor:
 
 
 def over_black(pixels: Tensor) -> Tensor:
-    """Put pictures with alpha over black, the colour of the margins of a padded frame.
+    """Put pictures with alpha over black, the colour of a padded frame's margins: `RGB·A/255`.
 
     Args:
         pixels: (..., 4) uint8 RGBA, colours not multiplied by alpha.

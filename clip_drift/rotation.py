@@ -131,6 +131,8 @@ class PlaneRotation:
     def as_matrix(self) -> Tensor:
         """The dense matrices, for looking at: N² numbers each, never used in a computation.
 
+        `R = I + sin θ (v uᵀ − u vᵀ) − (1 − cos θ)(u uᵀ + v vᵀ)`, Rodrigues' formula in R^N.
+
         Returns:
             (*batch, N, N) tensor R with `R @ column`, the transpose of what rows need.
         """

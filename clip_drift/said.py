@@ -16,6 +16,7 @@ class Said(str):
     values: dict[str, object]
 
     def __new__(cls, template: str, /, **values: object) -> "Said":
+        """Put the values in their places."""
         said = super().__new__(cls, template.format(**values))
         said.template, said.values = template, values
         return said

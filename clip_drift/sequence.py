@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .drift import Drift
-from .errors import DriftError
+from .errors import DriftError, FramesError
 from .rotation import PlaneRotation
 from .sphere import angle, exp_map, log_map, unit
 
@@ -80,8 +80,8 @@ class RotationSequence:
         )
         if vectors.ndim != 2 or len(vectors) < 2:
             raise DriftError(
-                f"start holds {len(vectors) if vectors.ndim == 2 else 'no'} vector(s), but a "
-                "motion needs two or more: give it a drift, or connect end as well."
+                f"the trajectory is {tuple(vectors.shape)}, but a motion needs vectors (F, N), two "
+                "or more: give more of them, or pairs."
             )
         points = unit(vectors.detach().cpu().double(), "frame")
         if float(angle(points[:1], points).max()) < STILL:
@@ -183,14 +183,13 @@ class RotationSequence:
         """This sequence for so many frames; a single pair serves any number of them.
 
         Raises:
-            DriftError: the sequence has another number of frames.
+            FramesError: the sequence has another number of frames.
         """
         if len(self) == frames:
             return self
         if len(self) > 1:
-            raise DriftError(
-                f"the rotation has {len(self)} frames where {frames} are asked for: use "
-                f"Shape Drift with frames = {frames} before Rotation Matrix from Vectors."
+            raise FramesError(
+                f"the rotation has {len(self)} frames where {frames} are asked for.", frames
             )
         return replace(self, points=self.points.expand(frames, *self.points.shape[1:]))
 

@@ -31,7 +31,8 @@ def _at(drift: Drift, times: Tensor) -> Drift:
 
 
 def resample(drift: Drift, frames: int) -> Drift:
-    """The same motion in another number of frames, evenly spaced in time.
+    """The same motion in another number of frames, evenly spaced in time: for each moment
+    `geodesic(e_i, e_{i+1}, s)` between the two frames around it.
 
     >>> turn = Drift.from_embeddings(torch.tensor([[1.0, 0], [0, 1.0]]))
     >>> resample(turn, 4).step_angles().rad2deg().round()
@@ -46,7 +47,8 @@ def resample(drift: Drift, frames: int) -> Drift:
 
 
 def smooth(drift: Drift, sigma: float) -> Drift:
-    """Average out jitter: a Gaussian over neighbouring frames, put back on the sphere.
+    """Average out jitter: a Gaussian over neighbouring frames, put back on the sphere,
+    `s_i/‖s_i‖` with `s_i = Σ_k exp(−k²/2σ²)·e_{i+k}` for |k| up to 4σ.
 
     Args:
         sigma: width of the Gaussian in frames; 0 changes nothing.

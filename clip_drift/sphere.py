@@ -15,7 +15,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def unit(x: Tensor, name: str = "vector") -> Tensor:
-    """Scale rows to length one.
+    """Scale rows to length one, `x/‖x‖`.
 
     Args:
         x: (..., N) tensor, any float dtype.
@@ -77,7 +77,8 @@ def any_orthogonal(a: Tensor) -> Tensor:
 
 
 def orthogonal_part(a: Tensor, b: Tensor) -> Tensor:
-    """The unit direction in which b leaves a: the part of b orthogonal to a, normalised.
+    """The unit direction in which b leaves a: the part of b orthogonal to a, normalised,
+    `(b − (a·b)a)/‖b − (a·b)a‖`.
 
     For b parallel or opposite to a it is picked deterministically.
 
@@ -110,7 +111,8 @@ def log_map(base: Tensor, point: Tensor) -> Tensor:
 
 
 def exp_map(base: Tensor, tangent: Tensor) -> Tensor:
-    """`exp_base(tangent)`: the unit vector reached by walking the geodesic from base.
+    """`exp_base(tangent)`: the unit vector reached by walking the geodesic from base,
+    `cos θ·base + sin θ·tangent/θ` with `θ = ‖tangent‖`.
 
     Args:
         base: (..., N) unit rows.

@@ -56,6 +56,6 @@ def noised(x: Tensor, noise: Tensor, low: float, high: float, flow: bool = False
     if added <= 0:
         raise DriftError(
             f"sigmas begin at {high:g} and end at {low:g}: give the steps from the higher noise "
-            "level down to the lower one, from Split Sigmas."
+            "level down to the lower one."
         )
     return scale * x + math.sqrt(added) * noise

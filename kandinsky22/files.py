@@ -61,7 +61,7 @@ def count_numbered(shapes: Shapes, prefix: str) -> int:
 
 
 def config_beside(path: str | os.PathLike) -> dict:
-    """The model's .json: ``config.json`` in a hub folder, else the file's own name; {} if none.
+    """The model's .json: `config.json` in a hub folder, otherwise the file's own name; {} if none.
 
     Raises:
         DriftError: it is no JSON object.

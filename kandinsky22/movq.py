@@ -59,7 +59,7 @@ class Movq(nn.Module):
         pixel_channels, latent_channels: of the picture and of the latent.
         code_channels, codes: width and number of the codebook's entries.
         channels: of each resolution, from the finest.
-        layers: residual blocks a resolution on the way in; one more on the way out.
+        layers: residual blocks per resolution on the way in; one more on the way out.
         attends: whether a resolution has attention.
         groups: of the encoder's norms.
         dtype, device, operations: as in ComfyUI's own models.
@@ -83,7 +83,7 @@ class Movq(nn.Module):
     ):
         super().__init__()
         self.ratio = 2 ** (len(channels) - 1)
-        """Pixels a latent cell, along a side."""
+        """Pixels per latent cell, along a side."""
         place = {"dtype": dtype, "device": device}
         plain = Parts(operations, attention, place, groups)
         told = Parts(operations, attention, place, latent=code_channels)

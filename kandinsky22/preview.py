@@ -8,14 +8,14 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 SIDE = 4  # patches of the palette
-CELLS = 2  # latent cells a patch, along a side
+CELLS = 2  # latent cells per patch, along a side
 
 
 def palette(ratio: int) -> Tensor:
     """A small picture of 16 flat patches: the corners of the colour cube, and of one half as wide.
 
     Args:
-        ratio: pixels a latent cell.
+        ratio: pixels per latent cell.
 
     Returns:
         (1, H, W, 3) in 0..1.

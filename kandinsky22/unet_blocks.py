@@ -65,7 +65,7 @@ def halve(x: Tensor) -> Tensor:
 
 
 def double(x: Tensor, size: torch.Size) -> Tensor:
-    """Twice the size, less the row or column by which `halve` had rounded up."""
+    """Twice the size, minus the row or column by which `halve` had rounded up."""
     return interpolate(x, scale_factor=2.0, mode="nearest")[..., : size[0], : size[1]]
 
 
@@ -125,7 +125,7 @@ class Stage(nn.Module):
     """The layers of one resolution.
 
     Args:
-        widths: channels in and out, one pair a residual block.
+        widths: channels in and out, one pair per residual block.
         heads: of the attentions, or 0 for none.
         attentions: how many residual blocks, from the first, are followed by one.
     """

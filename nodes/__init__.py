@@ -13,6 +13,7 @@ from . import (
     report,
     rotate_prompt,
     rotation,
+    side_by_side,
     words,
 )
 
@@ -20,6 +21,7 @@ SECTIONS = (
     drift,
     encoder,
     files,
+    side_by_side,
     report,
     compare,
     rotation,

@@ -175,7 +175,7 @@ class ClipDriftWarpFirst(io.ComfyNode):
             outputs=[
                 io.Latent.Output(
                     "latent",
-                    tooltip="One latent a frame at the noise of start: sample it without new "
+                    tooltip="One latent per frame at the noise of start: sample it without new "
                     "noise from that level on, whole or through Frames to List.",
                 )
             ],

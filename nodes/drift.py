@@ -42,7 +42,15 @@ class ClipDriftFromVideo(io.ComfyNode):
             category=CATEGORY,
             description="Read the motion of a video: every frame as a point in CLIP space. Frames "
             "are streamed, so a long film takes no more memory than a short clip.",
-            search_aliases=["video to drift", "motion transfer", "encode video", "clip drift"],
+            search_aliases=[
+                "video motion",
+                "motion transfer",
+                "animate",
+                "deforum",
+                "encode video",
+                "video to drift",
+                "clip drift",
+            ],
             has_intermediate_output=True,
             inputs=[
                 io.MultiType.Input(
@@ -63,7 +71,7 @@ class ClipDriftFromVideo(io.ComfyNode):
                     min=0.0,
                     max=240.0,
                     step=0.1,
-                    tooltip="Frames a second to look at; 0 takes every frame. The article took "
+                    tooltip="Frames per second to look at; 0 takes every frame. The article took "
                     "every 2nd to 5th.",
                 ),
                 io.Int.Input(

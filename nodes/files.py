@@ -23,7 +23,7 @@ class ClipDriftSave(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="ClipDriftSave",
-            display_name="Save CLIP Drift",
+            display_name="Save Drift",
             category=CATEGORY,
             description="Write a drift to the output folder as .safetensors: small, safe to share, "
             "and encoded once for all.",
@@ -64,9 +64,9 @@ class ClipDriftLoad(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="ClipDriftLoad",
-            display_name="Load CLIP Drift",
+            display_name="Load Drift",
             category=CATEGORY,
-            description="Read a drift that Save CLIP Drift wrote, from the input folder or "
+            description="Read a drift that Save Drift wrote, from the input folder or "
             "straight from the output folder.",
             search_aliases=["import drift", "clip drift"],
             has_intermediate_output=True,
@@ -97,7 +97,7 @@ class ClipDriftLoad(io.ComfyNode):
     def execute(cls, file):
         if Path(file.removesuffix(IN_OUTPUT)).suffix != ENDING:
             raise DriftError(f"file {file} is no {ENDING} file: only those are read.")
-        with advice("file", wrong="choose a file that Save CLIP Drift wrote"):
+        with advice("file", wrong="choose a file that Save Drift wrote"):
             drift = load_drift(folder_paths.get_annotated_filepath(file))
         return io.NodeOutput(drift, ui=ui.PreviewText(summary(drift)))
 

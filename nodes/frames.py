@@ -15,14 +15,14 @@ class ClipDriftFrames(io.ComfyNode):
             display_name="Frames to List",
             category="CLIP Drift/Frames",
             description="Split a batch of frames into a list, so that the nodes after it run once "
-            "a frame, in the memory of one frame. Start and count render a clip in chunks, or pick "
-            "the one prompt of a video model's clip.",
-            search_aliases=["unbatch", "split batch", "low vram video", "clip drift"],
+            "per frame, in the memory of one frame. Start and count render a clip in chunks, or "
+            "pick the one prompt of a video model's clip.",
+            search_aliases=["unbatch", "split batch", "low vram video", "animate", "clip drift"],
             inputs=[
-                io.Conditioning.Input("conditioning", tooltip="One prompt a frame, as a batch."),
+                io.Conditioning.Input("conditioning", tooltip="One prompt per frame, as a batch."),
                 io.Latent.Input(
                     "latent",
-                    tooltip="One latent a frame, or one for all (then all get the same noise). A "
+                    tooltip="One latent per frame, or one for all (then all get the same noise). A "
                     "video latent (5-D) takes one prompt: set count to 1, and start to the frame "
                     "of the walk that the whole clip should get.",
                 ),

@@ -34,13 +34,20 @@ class ClipDriftLoopStart(io.ComfyNode):
             display_name="Frame Loop Start",
             category=CATEGORY,
             description="Begin a loop over frames: the nodes between here and Frame Loop End run "
-            "once a frame, one after another, each starting from the frame before.",
-            search_aliases=["for loop", "feedback", "img2img loop", "clip drift"],
+            "once per frame, one after another, each starting from the frame before.",
+            search_aliases=[
+                "for loop",
+                "feedback",
+                "deforum",
+                "animate",
+                "img2img loop",
+                "clip drift",
+            ],
             inputs=[
-                io.Conditioning.Input("conditioning", tooltip="One prompt a frame, as a batch."),
+                io.Conditioning.Input("conditioning", tooltip="One prompt per frame, as a batch."),
                 io.Latent.Input(
                     "latent",
-                    tooltip="What the first frame starts from; a batch of one latent a frame "
+                    tooltip="What the first frame starts from; a batch of one latent per frame "
                     "gives every frame its own.",
                 ),
                 io.Float.Input(

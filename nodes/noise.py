@@ -3,11 +3,12 @@
 import torch
 from comfy_api.latest import io
 
-from ..clip_drift.errors import DriftError
+from ..clip_drift.errors import DriftError, MissingFrameError
 from ..clip_drift.noise import NOISE_WALKS, walk_noise
 from ..clip_drift.sequence import RotationSequence
 from ..clip_drift.strength import Strength, per_frame
 from .core import sockets
+from .core.advice import frames_advice
 from .core.batches import is_video, join_latents, latent_frame, latent_samples
 
 
@@ -20,7 +21,15 @@ class ClipDriftRotateNoise(io.ComfyNode):
             category="CLIP Drift/Noise",
             description="Noise that drifts with a motion, for SamplerCustomAdvanced. Each frame's "
             "noise stays standard normal. A strength of 0 gives all frames the same noise.",
-            search_aliases=["noise walk", "correlated noise", "batch noise", "clip drift"],
+            search_aliases=[
+                "animate noise",
+                "deforum",
+                "video motion",
+                "noise walk",
+                "correlated noise",
+                "batch noise",
+                "clip drift",
+            ],
             inputs=[
                 io.Latent.Input(
                     "latent",
@@ -116,7 +125,13 @@ class DriftNoise:
             )
 
     def _walk(self, shape, frames) -> torch.Tensor:
-        return walk_noise(self.seed, shape, self.rotation, self.method, self.strength, frames)
+        try:
+            with frames_advice():
+                return walk_noise(
+                    self.seed, shape, self.rotation, self.method, self.strength, frames
+                )
+        except MissingFrameError as error:
+            raise error.advised("sample the latent output of Rotate Latent Noise") from error
 
 
 NODES = [ClipDriftRotateNoise]

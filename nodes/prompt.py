@@ -10,6 +10,7 @@ from ..clip_drift.spaces import pivot_for, without_start_tokens
 from ..clip_drift.walks import WALKS, PromptWalk
 from ..clip_drift.walks.engine import per_frame_batch
 from .core import sockets
+from .core.advice import frames_advice
 from .core.conditioning import conditioning_frames
 from .core.language import say
 from .core.message import show_on_node
@@ -27,7 +28,14 @@ class ClipDriftRotateConditioning(io.ComfyNode):
             "Give the sampler a latent batch of frame_count, or go through Frames to List. Image "
             "embeddings (unCLIP) move only through Frames to List or Frame Loop. A video model "
             "takes one prompt for its whole clip: pick it with Frames to List.",
-            search_aliases=["prompt travel", "prompt schedule", "animate prompt", "clip drift"],
+            search_aliases=[
+                "animate prompt",
+                "deforum",
+                "video motion",
+                "prompt travel",
+                "prompt schedule",
+                "clip drift",
+            ],
             inputs=[
                 io.Conditioning.Input(
                     "conditioning",
@@ -132,6 +140,7 @@ class ClipDriftRotateConditioning(io.ComfyNode):
         )
 
     @classmethod
+    @frames_advice()
     def execute(
         cls,
         conditioning,

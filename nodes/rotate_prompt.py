@@ -16,6 +16,7 @@ from ..clip_drift.through.inversion import KEEP, SMOOTH, STEPS, Moved
 from ..clip_drift.through.report import Reading, reading
 from ..clip_drift.walks import WALKS, PromptWalk
 from .core import sockets
+from .core.advice import frames_advice
 from .core.caption_prompts import encode_captions, tower_vectors
 from .core.encoders import ManagedOpenClip
 from .core.language import say
@@ -157,6 +158,7 @@ class ClipDriftRotatePrompt(io.ComfyNode):
         )
 
     @classmethod
+    @frames_advice()
     def execute(
         cls,
         clip,

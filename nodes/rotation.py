@@ -3,8 +3,10 @@
 import torch
 from comfy_api.latest import io
 from comfy_execution.progress import get_progress_state
+from torch import Tensor
 
 from ..clip_drift.drift import Drift
+from ..clip_drift.errors import DriftError
 from ..clip_drift.report import matrix_heatmap
 from ..clip_drift.sequence import PAIRINGS, RotationSequence
 from .core import sockets
@@ -22,7 +24,13 @@ class ClipDriftRotation(io.ComfyNode):
             category="CLIP Drift/Rotation",
             description="Read a motion as plane rotations: from the frames of a drift, or from "
             "start vectors to end vectors. The rotations stay rank 2, however many dimensions.",
-            search_aliases=["rodrigues", "plane rotation", "rotate embedding", "clip drift"],
+            search_aliases=[
+                "rodrigues",
+                "video motion",
+                "plane rotation",
+                "rotate embedding",
+                "clip drift",
+            ],
             inputs=[
                 io.MultiType.Input(
                     "start",
@@ -86,7 +94,7 @@ class ClipDriftRotation(io.ComfyNode):
     @classmethod
     def execute(cls, start, pairing, centered, end=None, matrix_pair=1):
         if end is None:
-            trajectory = start if isinstance(start, Drift) else sockets.vectors_of(start, "start")
+            trajectory = start if isinstance(start, Drift) else _several(start)
             sequence = RotationSequence.from_trajectory(trajectory, pairing, centered)
         else:
             sequence = RotationSequence.from_pairs(
@@ -104,6 +112,16 @@ class ClipDriftRotation(io.ComfyNode):
             )
             matrix = matrix_heatmap(sequence.planes[pair].as_matrix(), title, say).unsqueeze(0)
         return io.NodeOutput(sequence, angles.tolist(), matrix)
+
+
+def _several(start) -> Tensor:
+    vectors = sockets.vectors_of(start, "start")
+    if len(vectors) < 2:
+        raise DriftError(
+            "start holds one vector, but a motion needs two or more: give it a drift, or connect "
+            "end as well."
+        )
+    return vectors
 
 
 def _is_used(node_id: str, output: int) -> bool:

@@ -21,6 +21,16 @@ class Wire(NamedTuple):
     end: Point
 
 
+def graphs_of(workflow: dict) -> list[dict]:
+    """The graph that opens, and those of its subgraphs, their links written alike."""
+    inner = workflow.get("definitions", {}).get("subgraphs", [])
+    names = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
+    return [workflow] + [
+        {**graph, "links": [[link[name] for name in names] for link in graph["links"]]}
+        for graph in inner
+    ]
+
+
 def box_of(node: dict) -> Box:
     """A node with its title."""
     (x, y), (width, height) = node["pos"], node["size"]
@@ -49,10 +59,12 @@ def overlaps(a: Box, b: Box) -> bool:
 
 
 def wires(workflow: dict) -> list[Wire]:
-    """The links of a workflow."""
+    """The links of a graph between its nodes."""
     nodes = {node["id"]: node for node in workflow["nodes"]}
     found = []
     for _, source, output, target, index, _ in workflow["links"]:
+        if not {source, target} <= nodes.keys():  # a subgraph's own ends
+            continue
         out_of, into = nodes[source], nodes[target]
         start = out_of["pos"][0] + out_of["size"][0], out_of["pos"][1] + _slot(output)
         end = into["pos"][0], into["pos"][1] + _slot(_row(into, index))

@@ -8,8 +8,8 @@ import pytest
 import torch
 from pack.clip_drift.drift import Drift
 from pack.clip_drift.files import save_drift
+from pack.farm.client import NodeError, node
 from pack.workshop.rig import prompts
-from pack.workshop.rig.client import NodeError, node
 from pack.workshop.rig.clips import write_clip
 from safetensors.torch import save_file
 
@@ -273,7 +273,7 @@ def test_a_malicious_drift_file(server, tmp_path):
 def test_a_drift_file_from_something_else(server):
     save_file({"weight": torch.zeros(2)}, server.input_dir / "lora.safetensors")
     message = refusal(server, loaded("lora.safetensors"), "ClipDriftLoad")
-    assert "not a CLIP drift: choose a file that Save CLIP Drift wrote" in message
+    assert "not a CLIP drift: choose a file that Save Drift wrote" in message
 
 
 def test_nan_in_a_drift_file(server, wide_drift):

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from pack.workshop.rig.ui_to_api import inputs_of, widget_values
+from pack.farm.ui_subgraphs import INSIDE as INPUT
+from pack.farm.ui_subgraphs import OUTSIDE as OUTPUT
+from pack.farm.ui_to_api import inputs_of, widget_values
 
 FILES = sorted((Path(__file__).resolve().parent.parent / "subgraphs").glob("*.json"))
-INPUT, OUTPUT = -10, -20
-"""The ids that a subgraph's own ends have in its links."""
 
 every_blueprint = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
@@ -21,6 +21,7 @@ def load(file: Path) -> tuple[dict, dict]:
     (node,) = blueprint["nodes"]  # the front end refuses any other number
     (subgraph,) = blueprint["definitions"]["subgraphs"]
     assert node["type"] == subgraph["id"]
+    assert not blueprint["groups"]
     return node, subgraph
 
 
@@ -53,7 +54,7 @@ def test_inputs_are_those_of_the_nodes(file, server):
     infos = server.object_info()
     for node in load(file)[1]["nodes"]:
         declared = {each.name for each in inputs_of(infos[node["type"]])}
-        stored = {each["name"] for each in node["inputs"] if each["type"] != "IMAGEUPLOAD"}
+        stored = {each["name"] for each in node["inputs"]}
         assert stored == declared, node["type"]
         values = widget_values(node, infos[node["type"]])
         for each in inputs_of(infos[node["type"]]):

@@ -8,13 +8,13 @@ import time
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from pack.farm.client import NodeError, node
 from pack.tests import kandinsky_prompts as kandinsky
 from pack.tests.kandinsky_prompts import DECODER, INPAINTER, MOVQ, PRIOR, Files
 from pack.tests.test_kandinsky22_decoder import CLOSE
 from pack.tests.test_kandinsky22_lora import LAYERS, NAMINGS, RANK, STRENGTH
 from pack.tests.watching import watch
 from pack.workshop.rig import prompts
-from pack.workshop.rig.client import NodeError, node
 from pack.workshop.rig.kandinsky_sampling import relative
 from PIL import Image
 from safetensors.torch import load
@@ -113,7 +113,7 @@ def test_previews_arrive_with_every_step(server, files):
     assert found.steps("sample") == [(done, 4) for done in (1, 2, 3, 4)]
     assert len(found.pictures) == 4
     for picture in found.pictures:
-        # A pixel a latent cell, (12, 8), which ComfyUI enlarges to its preview size.
+        # A pixel per latent cell, (12, 8), which ComfyUI enlarges to its preview size.
         assert picture.size == (512, 341)
         assert picture.mode == "RGB"
         low, high = zip(*picture.getextrema(), strict=True)

@@ -22,7 +22,7 @@ NARROW = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4}
 
 
 def big_g(seed=0, **sizes):
-    """bigG's text tower in transformers, of its full depth but narrow unless sizes say else."""
+    """bigG's text tower in transformers, of its full depth but narrow, unless sizes differ."""
     torch.manual_seed(seed)
     config = CLIPTextConfig(
         num_hidden_layers=32,

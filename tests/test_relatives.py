@@ -449,7 +449,7 @@ def test_kandinsky_5_a_pair_of_vectors_is_a_walk_of_one_state(lib, models, motio
 
 
 def test_kandinsky_5_videos_pair_up_with_states(models, motion, rotate, to_list):
-    """A batch of F videos draws one a state, in one call or as a list."""
+    """A batch of F videos draws one per state, in one call or as a list."""
     model = models.kandinsky5()
     walked = rotate(video_prompt(), motion(768)[1])
     latent = latents(F, *VIDEO[1:])

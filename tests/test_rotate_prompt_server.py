@@ -6,9 +6,9 @@ import time
 
 import pytest
 import torch
+from pack.farm.client import NodeError, node
 from pack.tests.watching import watch
 from pack.workshop.rig import prompts
-from pack.workshop.rig.client import NodeError, node
 from safetensors.torch import load
 
 TEXT, CARRIER, FRAMES = "a red star", "in the middle", 3

@@ -15,7 +15,7 @@ LENGTH = 16
 
 
 def weighted(text: str):
-    """(piece, weight) pairs of text with ``(piece:0.5)`` in it."""
+    """(piece, weight) pairs of text with `(piece:0.5)` in it."""
     for bracketed, weight, plain in re.findall(r"\(([^:()]*):([-\d.]+)\)|([^()]+)", text):
         yield (plain, 1.0) if plain else (bracketed, float(weight))
 

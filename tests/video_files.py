@@ -17,7 +17,7 @@ _RATE = Fraction(25)
 
 
 def numbered(index: int, width: int = 320, height: int = 240) -> np.ndarray:
-    """A picture with ``index`` in binary: BITS columns, the lowest bit at the left, and a band of
+    """A picture with `index` in binary: BITS columns, the lowest bit at the left, and a band of
     colours at the bottom.
 
     Returns:
@@ -66,7 +66,7 @@ def write_video(
         hdr: "pq" or "hlg" tags the file as such, with BT.2020's primaries and matrix.
         times: seconds of each frame, for variable frame rate; None = one every 1 / rate.
         rotation: degrees counter-clockwise that a player must turn the picture by.
-        colorspace: one of ``av.video.reformatter.Colorspace``, converted to and tagged.
+        colorspace: one of `av.video.reformatter.Colorspace`, converted to and tagged.
     """
     pictures = iter(pictures)
     first = next(pictures)
@@ -114,7 +114,7 @@ def _chain(first: np.ndarray, rest: Iterable[np.ndarray]) -> Iterable[np.ndarray
 
 
 def numbered_video(path: Path, count: int = 50, *, size: tuple[int, int] = (320, 240), **how):
-    """A video of ``count`` numbered frames of ``size`` (width, height); see write_video."""
+    """A video of `count` numbered frames of `size` (width, height); see write_video."""
     return write_video(path, (numbered(i, *size) for i in range(count)), **how)
 
 
@@ -148,7 +148,7 @@ def remux(source: Path, target: Path, **options: str) -> Path:
 
 
 def cut(source: Path, target: Path, share: float) -> Path:
-    """The first ``share`` of a file's bytes."""
+    """The first `share` of a file's bytes."""
     data = source.read_bytes()
     target.write_bytes(data[: int(len(data) * share)])
     return target
@@ -207,7 +207,7 @@ def animation(path: Path, pictures: Iterable[np.ndarray], milliseconds: list[int
 
 
 def two_streams(path: Path, sizes: list[tuple[int, int]], count: int = 20) -> Path:
-    """Two video streams of ``sizes``: the first shows numbers from 0, the second from 100."""
+    """Two video streams of `sizes`: the first shows numbers from 0, the second from 100."""
     with av.open(path, "w") as container:
         streams = []
         for width, height in sizes:

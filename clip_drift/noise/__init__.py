@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..errors import DriftError
+from ..errors import DriftError, MissingFrameError
 from ..sequence import RotationSequence
 from ..strength import Strength, per_frame
 from .correlate import correlate
@@ -46,17 +46,17 @@ def walk_noise(
         (len(frames), C, H, W) float32 on the CPU.
 
     Raises:
-        DriftError: an unknown method, a frame that the motion does not have, or a strength that
-            does not fit.
+        MissingFrameError: a frame that the motion does not have.
+        FramesError: more frames than the method has room for in a latent of this size.
+        DriftError: an unknown method, or a strength that does not fit.
     """
     if method not in NOISE_WALKS:
         raise DriftError(f"method is {method!r}: choose one of {', '.join(NOISE_WALKS)}.")
     frames = range(len(sequence)) if frames is None else frames
     missing = [i for i in frames if not 0 <= i < len(sequence)]
     if missing:
-        raise DriftError(
-            f"the latent asks for frame {missing[0]} (its batch_index), but the motion has frames "
-            f"0 to {len(sequence) - 1}: use the latent output of Rotate Latent Noise."
+        raise MissingFrameError(
+            f"frame {missing[0]} is asked for, but the motion has frames 0 to {len(sequence) - 1}."
         )
     g = per_frame(strength, len(sequence))
     return NOISE_WALKS[method](seed, tuple(shape), sequence, g, list(frames))

@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from ..errors import DriftError
+from ..errors import FramesError
 from ..lift import coordinates
 from ..sequence import RotationSequence
 from .white import mix, white_rows
@@ -21,14 +21,14 @@ def rotate(
     """See `noise.NOISE_WALKS`.
 
     Raises:
-        DriftError: the motion has more independent directions than the latent has numbers.
+        FramesError: the motion has more independent directions than the latent has numbers.
     """
     local = coordinates(torch.cat((sequence.base[:1], sequence.swept(g))))[1:]
     rows = torch.stack(list(islice(white_rows(seed, shape), local.shape[1]))).flatten(1)
     if len(rows) > rows.shape[1]:
-        raise DriftError(
+        raise FramesError(
             f"the motion has {len(rows)} independent directions, more than the latent's "
-            f"{rows.shape[1]} numbers: use a larger latent, or Shape Drift for fewer frames."
+            f"{rows.shape[1]} numbers."
         )
     q, r = torch.linalg.qr(rows.mT)
     basis = (q * r.diagonal().sign()).mT

@@ -19,10 +19,10 @@ def load_openclip_file(
     """Load OpenCLIP weights from a file. Pickles are read as bare tensors only, never executed.
 
     Args:
-        path: ``.safetensors`` (preferred), ``.pt``, ``.pth`` or ``.bin``. A config of the same
-            name ending in ``.json`` (open_clip_config.json's layout) beside it decides the
+        path: `.safetensors` (preferred), `.pt`, `.pth` or `.bin`. A config of the same
+            name ending in `.json` (open_clip_config.json's layout) beside it decides the
             architecture; without one it is recognised by the tensors' shapes.
-        precision: ``auto`` (fp32 on a CPU, else fp16), ``fp32``, ``fp16`` or ``bf16``.
+        precision: `auto` (fp32 on a CPU, otherwise fp16), `fp32`, `fp16` or `bf16`.
         device: where the model will run; it is *loaded* on the CPU either way.
 
     Returns:
@@ -55,8 +55,8 @@ def load_openclip_tag(
     """Load one of open_clip's pretrained models from the local cache, or download it if allowed.
 
     Args:
-        model_name: architecture, such as ``ViT-L-14``.
-        tag: name of its weights, such as ``laion2b_s32b_b82k``.
+        model_name: architecture, such as `ViT-L-14`.
+        tag: name of its weights, such as `laion2b_s32b_b82k`.
         precision, device: as in `load_openclip_file`.
         cache_dir: where downloads are kept; None = Hugging Face's own cache.
         allow_download: without it nothing is ever asked of the internet.

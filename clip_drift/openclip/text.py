@@ -18,7 +18,7 @@ def encode_text(model: ClipModel, tokenizer, texts: list[str], name: str) -> Tex
     """Run the text tower on the device where the model is.
 
     Args:
-        tokenizer: see :func:`build_tokenizer`.
+        tokenizer: see `build_tokenizer`.
         name: of the model, for an error.
 
     Returns:
@@ -96,18 +96,19 @@ def build_tokenizer(open_clip: ModuleType, text_cfg: dict, folder: Path, name: s
     """The tokenizer that a model's text_cfg asks for. Nothing is downloaded.
 
     Args:
-        text_cfg: as in open_clip_config.json. ``hf_tokenizer_name`` may be a folder, and
-            ``bpe_path`` of ``tokenizer_kwargs`` a file, beside the weights.
+        text_cfg: as in open_clip_config.json. `hf_tokenizer_name` may be a folder, and
+            `bpe_path` of `tokenizer_kwargs` a file, beside the weights.
         folder: where the weights are.
 
     Raises:
         DriftError: the tokenizer is not on this computer.
     """
-    options = dict(text_cfg.get("tokenizer_kwargs") or {})
-    options["context_length"] = text_cfg.get("context_length", 77)
     hub_name = text_cfg.get("hf_tokenizer_name")
-    wanted = hub_name or options.get("bpe_path", "open_clip's own")
+    wanted = hub_name or "of its config"
     try:
+        options = dict(text_cfg.get("tokenizer_kwargs") or {})
+        wanted = hub_name or options.get("bpe_path", "open_clip's own")
+        options["context_length"] = text_cfg.get("context_length", 77)
         if hub_name:
             local = folder / hub_name
             return open_clip.tokenizer.HFTokenizer(
@@ -119,7 +120,7 @@ def build_tokenizer(open_clip: ModuleType, text_cfg: dict, folder: Path, name: s
         if "bpe_path" in options:
             options["bpe_path"] = str(folder / options["bpe_path"])
         return open_clip.tokenizer.SimpleTokenizer(**options)
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except Exception as error:  # whatever the reader of a damaged vocabulary runs into
         reason = " ".join(str(error).split())[:200]
         raise DriftError(
             f"{name} needs the tokenizer {wanted}, which cannot be read ({reason}): put it beside "

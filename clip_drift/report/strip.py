@@ -10,7 +10,7 @@ from ..said import Said
 from .page import GROUND, LEFT, MARGIN, MUTED, RIGHT, SMALL, Page
 from .statistics import even_sample
 
-GAP, LEAST = 8, 7  # px between frames; frames a strip at least
+GAP, LEAST = 8, 7  # px between frames; frames per strip at least
 SIDE = 132  # px, of a frame at most
 # Blue is darker, grey unchanged, yellow brighter; made for colour-blind eyes.
 CHANGE_COLOURS = "cividis"

@@ -17,6 +17,7 @@ def number(x: float) -> str:
 
 
 def seconds(x: float) -> Said:
+    """With their unit, by tenths from ten on."""
     return Said("{seconds} s", seconds=f"{x:,.1f}" if abs(x) >= 10 else f"{x:.2f}")
 
 
@@ -26,6 +27,7 @@ def minus(text: str) -> str:
 
 
 def percent(share: float) -> str:
+    """A share of 1, whole."""
     return f"{share:.0%}".replace("%", " %")
 
 

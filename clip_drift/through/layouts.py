@@ -37,6 +37,7 @@ class Stored:
     bias: Tensor | None = None
 
     def __call__(self, like: Tensor) -> AbstractContextManager[tuple[Tensor, Tensor | None]]:
+        """In the type and on the device of `like`."""
         bias = None if self.bias is None else self.bias.to(like)
         return nullcontext((self.weight.to(like), bias))
 

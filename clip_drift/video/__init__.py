@@ -1,5 +1,6 @@
 """Video in, CLIP's squares out: streamed, upright, in true colours, in flat memory."""
 
+from .at_times import frames_at
 from .images import frames_from_images
 from .info import Damage, VideoInfo
 from .probe import probe
@@ -15,6 +16,7 @@ __all__ = [
     "Sampler",
     "Source",
     "VideoInfo",
+    "frames_at",
     "frames_from_images",
     "open_frames",
     "probe",

@@ -72,7 +72,7 @@ def suits(info: VideoInfo) -> bool:
 def read_animation(
     source: Source, sampler: Sampler, size: int, crop: str, stopped: threading.Event
 ) -> Generator[tuple[Tensor, float], None, None]:
-    """Yield the frames that ``sampler`` wants, each as a (size, size, 3) uint8 RGB square with its
+    """Yield the frames that `sampler` wants, each as a (size, size, 3) uint8 RGB square with its
     time in seconds.
 
     Raises:

@@ -15,12 +15,12 @@ _POLL = 0.05  # seconds: how soon a producer that waits for room notices that no
 class Background(Generic[T]):
     """An iterator over what a generator yields, run in a thread of its own.
 
-    The thread holds at most ``ahead`` finished items (and is at work on one more). What the
-    generator raises is raised here. ``close``, or losing the last reference, stops the thread,
+    The thread holds at most `ahead` finished items (and is at work on one more). What the
+    generator raises is raised here. `close`, or losing the last reference, stops the thread,
     and the generator is closed in it, so that its files are closed too.
 
     Args:
-        items: a generator; it may look at ``stopped`` in long stretches without a ``yield``.
+        items: a generator; it may look at `stopped` in long stretches without a `yield`.
         ahead: finished items to hold.
         stopped: set when no more items are wanted.
     """
@@ -80,7 +80,7 @@ def _produce(items: Generator, out: queue.Queue, stopped: threading.Event) -> No
 
 
 def _put(out: queue.Queue, item: object, stopped: threading.Event) -> bool:
-    """Wait for room and put ``item``; False if it is not wanted any more."""
+    """Wait for room and put `item`; False if it is not wanted any more."""
     while not stopped.is_set():
         try:
             out.put(item, timeout=_POLL)

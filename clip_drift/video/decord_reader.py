@@ -3,7 +3,7 @@
 It is asked for by name only. Measured here (decord 0.6, whose FFmpeg is of 2018), it is about as
 quick as PyAV; its RGB has half the chroma's width and is a grey level darker; it shows wrong frames
 of MPEG-TS files; and it decodes ahead without a limit while the encoder is busy: 3000 small frames
-grew to 500 MB. So :func:`suits` is strict, and long videos are better read with PyAV.
+grew to 500 MB. So `suits` is strict, and long videos are better read with PyAV.
 """
 
 import importlib.util
@@ -51,7 +51,7 @@ def read_decord(
     stopped: threading.Event,
     chunk: int = 16,
 ) -> Generator[tuple[Tensor, float], None, None]:
-    """Yield the frames that ``sampler`` wants, each as a (size, size, 3) uint8 RGB square with its
+    """Yield the frames that `sampler` wants, each as a (size, size, 3) uint8 RGB square with its
     time in seconds from the stream's start (decord keeps times in float32).
 
     Args:

@@ -17,7 +17,7 @@ def deinterlaced(
     """The same frames without combs, each at its own time (in its own, finer time base).
 
     Args:
-        frames: neighbours in time, decoded from ``stream``; each waits for the one after it.
+        frames: neighbours in time, decoded from `stream`; each waits for the one after it.
     """
     graph = Graph()
     nodes = graph.add_buffer(template=stream), graph.add(*_FILTER), graph.add("buffersink")

@@ -21,14 +21,14 @@ def frames_from_images(
     max_frames: int = 0,
     batch_size: int = 16,
 ) -> "ImageFrames":
-    """Read an IMAGE batch as squares of ``size`` pixels; one batch at a time is copied.
+    """Read an IMAGE batch as squares of `size` pixels; one batch at a time is copied.
 
     Args:
         images: (F, H, W, 3 or 4) float in 0..1 or uint8; alpha is put over black.
         size: S, the image tower's side in pixels.
-        fps: frames a second; without it frame i is at i seconds, and every frame is taken.
-        crop, max_frames, batch_size: as in :func:`clip_drift.video.open_frames`.
-        sample_fps: as there; it needs ``fps``.
+        fps: frames per second; without it frame i is at i seconds, and every frame is taken.
+        crop, max_frames, batch_size: as in `open_frames`.
+        sample_fps: as there; it needs `fps`.
 
     Raises:
         DriftError: at once for a tensor of another shape or a number out of its range.
@@ -56,7 +56,7 @@ def frames_from_images(
 
 @dataclass(frozen=True, eq=False)
 class ImageFrames:
-    """An iterable of :class:`FrameBatch`, made from the pictures numbered ``chosen``."""
+    """An iterable of `FrameBatch`, made from the pictures numbered `chosen`."""
 
     images: Tensor
     chosen: list[int]

@@ -46,7 +46,7 @@ def read_pyav(
     stopped: threading.Event,
     damage: Damage,
 ) -> Generator[tuple[Tensor, float], None, None]:
-    """Yield the frames that ``sampler`` wants, each as a (size, size, 3) uint8 RGB square with its
+    """Yield the frames that `sampler` wants, each as a (size, size, 3) uint8 RGB square with its
     time in seconds from the stream's start.
 
     Args:
@@ -68,8 +68,8 @@ class SquareScaler:
     scale than full-size RGB, and as exact.
 
     Args:
-        size, crop: see :func:`clip_drift.preprocess.fit_size`.
-        pixel_aspect, hdr: as in :class:`clip_drift.video.VideoInfo`.
+        size, crop: see `preprocess.fit_size`.
+        pixel_aspect, hdr: as in `VideoInfo`.
     """
 
     def __init__(self, size: int, crop: str, pixel_aspect: Fraction = Fraction(1), hdr: str = ""):
@@ -177,7 +177,7 @@ class _Cursor:
     def _decoded_from_keyframe(
         self, position: float, target: float
     ) -> Iterator[tuple[av.VideoFrame, float]]:
-        """Frames from the last keyframe at or before ``target`` on."""
+        """Frames from the last keyframe at or before `target` on."""
         frame, time = None, 0.0
         if self._seek(target):
             frames = self._decoded()

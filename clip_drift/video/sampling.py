@@ -11,14 +11,14 @@ _ROUNDING = 0.001
 class Sampler:
     """Chooses frames by their times, in the order in which they are shown.
 
-    A rate of ``sample_fps`` puts a grid of instants over the window, one every 1 / sample_fps
+    A rate of `sample_fps` puts a grid of instants over the window, one every 1 / sample_fps
     seconds, and takes the first frame at or after each. No frame is taken twice: where the video
     is slower than the grid, every frame is taken.
 
     Args:
         start: seconds from the stream's start.
         duration: seconds, 0 = to the end.
-        sample_fps: frames a second, 0 = every frame.
+        sample_fps: frames per second, 0 = every frame.
         max_frames: the first so many of the chosen frames, 0 = all.
 
     Raises:
@@ -58,11 +58,11 @@ class Sampler:
         return bool(self.max_frames) and self.taken >= self.max_frames
 
     def past(self, time: float) -> bool:
-        """Is a frame at ``time`` seconds behind the window, and with it all that follow?"""
+        """Is a frame at `time` seconds behind the window, and with it all that follow?"""
         return time >= self.end - _ROUNDING
 
     def take(self, time: float) -> bool:
-        """Is the frame at ``time`` seconds wanted? Call it once a frame, in order."""
+        """Is the frame at `time` seconds wanted? Call it once per frame, in order."""
         if self.done or self.past(time) or time < self.next_instant - _ROUNDING:
             return False
         self.taken += 1
@@ -75,7 +75,7 @@ class Sampler:
 
         Args:
             duration: of the whole video in seconds, None if unknown.
-            rate: its average frames a second, 0 if unknown.
+            rate: its average frames per second, 0 if unknown.
         """
         seconds = min(self.end, math.inf if duration is None else duration) - self.start
         frames_a_second = min(self.sample_fps or math.inf, rate or math.inf)

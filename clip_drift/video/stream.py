@@ -44,7 +44,7 @@ class FrameBatch(NamedTuple):
 
 
 class FrameStream:
-    """An iterator of :class:`FrameBatch`, decoded ahead in a thread; close it, or use ``with``.
+    """An iterator of `FrameBatch`, decoded ahead in a thread; close it, or use `with`.
 
     Attributes:
         info: what the video is.
@@ -94,7 +94,7 @@ def open_frames(
     batch_size: int = 16,
     backend: str = "pyav",
 ) -> FrameStream:
-    """Read a video as squares of ``size`` pixels, resized as CLIP wants them, batch by batch.
+    """Read a video as squares of `size` pixels, resized as CLIP wants them, batch by batch.
 
     Frames are upright and of square pixels (rotation and aspect metadata are applied), in their
     own colours (matrix and range are respected, high dynamic range is brought to the standard one),
@@ -104,19 +104,19 @@ def open_frames(
     Args:
         source: path of a file, or a file in memory (nobody else may use it meanwhile).
         size: S, the image tower's side in pixels.
-        crop: ``center``, ``pad`` or ``stretch``, see :func:`clip_drift.preprocess.fit_size`.
+        crop: `center`, `pad` or `stretch`, see `preprocess.fit_size`.
         start: seconds from the stream's start.
         duration: seconds, 0 = to the end.
-        sample_fps: frames a second of video, 0 = every frame; the first frame at or after each
+        sample_fps: frames per second of video, 0 = every frame; the first frame at or after each
             multiple of 1 / sample_fps is taken.
         max_frames: the first so many of these frames, 0 = all.
-        batch_size: frames a batch; the last one may hold fewer.
-        backend: ``pyav``, or ``decord`` for files that it reads right (else PyAV). They are as
+        batch_size: frames per batch; the last one may hold fewer.
+        backend: `pyav`, or `decord` for files that it reads right (otherwise PyAV). They are as
             quick; decord's colours are a grey level off, and it decodes ahead without a bound
             while the encoder is busy.
 
     Raises:
-        DriftError: at once for a file that cannot be read (see :func:`probe`), a number out of its
+        DriftError: at once for a file that cannot be read (see `probe`), a number out of its
             range or a start behind the end; while iterating for a file that is damaged further on.
     """
     if batch_size < 1:

@@ -13,10 +13,10 @@ FOLDERS = {"unet": "diffusion_models", "movq": "vae", "prior": "diffusion_models
 
 
 def choices(part: str) -> list[str]:
-    """What a combo offers for a part: single files, then hub folders as ``diffusers/<folder>``.
+    """What a combo offers for a part: single files, then hub folders as `diffusers/<folder>`.
 
     Args:
-        part: ``unet``, ``movq`` or ``prior``.
+        part: `unet`, `movq` or `prior`.
     """
     names = folder_paths.get_filename_list(FOLDERS[part])
     return [*(name for name in names if name.lower().endswith(ENDING)), *_hub_folders(part)]

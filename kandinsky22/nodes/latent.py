@@ -36,5 +36,5 @@ class Kandinsky22Latent(comfy.latent_formats.LatentFormat):
                 latent = self._vae.encode(picture)
             factors, bias = fit_colours(latent, picture)
             self._colours = factors.tolist(), bias.tolist()
-            self._vae = None  # else the model would keep it in memory
+            self._vae = None  # otherwise the model would keep it in memory
         return self._colours

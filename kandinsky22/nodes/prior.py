@@ -99,7 +99,7 @@ class Kandinsky22Encode(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=True,
                     tooltip="What the picture does not show. Empty: the official negative if "
-                    "clip_vision is connected, else the prior's picture of an empty text.",
+                    "clip_vision is connected, otherwise the prior's picture of an empty text.",
                 ),
                 io.Int.Input(
                     "seed",

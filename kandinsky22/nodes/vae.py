@@ -13,7 +13,7 @@ from comfy.model_patcher import CoreModelPatcher, ModelPatcher
 from ..movq import Movq, movq_config
 from .weights import can_assign, checked_sizes
 
-# Elements a picture's pixel that core allows its own VAE of the same widths, and that width.
+# Elements per picture's pixel that core allows its own VAE of the same widths, and that width.
 ENCODE_ELEMENTS, DECODE_ELEMENTS, WIDTH = 1767, 2178, 256
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ...clip_drift.errors import DriftError, NotHereError, WrongFileError
+from ...clip_drift.errors import DriftError, FramesError, NotHereError, WrongFileError
 
 LOADERS = {
     "kandinsky decoder": "Load Kandinsky 2.2 Decoder",
@@ -45,3 +45,15 @@ def advice(
         raise DriftError(f"{input_name}: {error.advised(missing)}") from error
     except DriftError as error:
         raise DriftError(f"{input_name}: {error}") from error
+
+
+@contextmanager
+def frames_advice() -> Iterator[None]:
+    """Say where a motion's number of frames can be changed, if that is what is wrong within the
+    block."""
+    try:
+        yield
+    except FramesError as error:
+        frames = "fewer frames" if error.wanted is None else f"frames = {error.wanted}"
+        remedy = f"use Shape Drift with {frames} before Rotation Matrix from Vectors"
+        raise error.advised(remedy) from error

@@ -1,7 +1,7 @@
 """Self-attention with other frames' keys and values, in each family of models that core runs.
 
 Where the attention is changed differs from family to family; what is done there does not, and
-stands in ``clip_drift/attend.py``.
+stands in `clip_drift/attend.py`.
 """
 
 from collections.abc import Callable

@@ -53,7 +53,7 @@ def latent_frame(latent: dict, i: int, anchor: bool = False) -> dict:
     A latent of one serves every frame, with one noise for all.
 
     Args:
-        anchor: whether frame 0 goes before it, see :func:`with_anchor`.
+        anchor: whether frame 0 goes before it, see `with_anchor`.
     """
     samples = latent_samples(latent)
     indices = latent.get("batch_index", range(len(samples)))

@@ -32,7 +32,7 @@ def conditioning_frame(conditioning, i: int, frames: int, anchor: bool = False):
     serves every frame.
 
     Args:
-        anchor: whether frame 0 goes before it, see :func:`with_anchor`.
+        anchor: whether frame 0 goes before it, see `with_anchor`.
 
     Raises:
         DriftError: with an anchor, image embeddings that were walked: core takes one for all rows.

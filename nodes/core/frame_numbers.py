@@ -2,7 +2,7 @@
 
 A patch in a model sees rows, not frames. Frames to List and Frame Loop write the numbers of the
 frames that they cut out into the CONDITIONING; a batch without numbers counts from 0. While
-sampling, the numbers go to the model's patches in ``transformer_options``.
+sampling, the numbers go to the model's patches in `transformer_options`.
 
 Core's context windows call the model for a part of a batch. Frame 0 then goes before the rows
 of a window without it, and its result is dropped again: what attends to frame 0, which itself
@@ -37,7 +37,7 @@ class _Whole(NamedTuple):
 
 def number_frames(model: ModelPatcher) -> None:
     """Let the model's patches find the numbers of a call's frames, frame 0 among them where
-    windows are cut, in ``extra_options[FRAMES]``."""
+    windows are cut, in `extra_options[FRAMES]`."""
     for kind, wrapper in (
         (WrappersMP.OUTER_SAMPLE, _check_counts),
         (WrappersMP.PREDICT_NOISE, _remember_whole),

@@ -6,7 +6,7 @@ WARNING = "⚠ {}"
 
 
 def show_on_node(node, text: str) -> None:
-    """Show text on the node that runs now; its schema must ask for ``Hidden.unique_id``."""
+    """Show text on the node that runs now; its schema must ask for `Hidden.unique_id`."""
     # Without a server, in a script say, there is no node to show it on.
     server = getattr(PromptServer, "instance", None)
     if server is not None and node.hidden is not None:
@@ -15,7 +15,7 @@ def show_on_node(node, text: str) -> None:
 
 def warn_on_node(node, warnings: list[str]) -> None:
     """Show where the run will disappoint, one line each, on a node that shows no text of its own;
-    its schema must ask for ``Hidden.unique_id``."""
+    its schema must ask for `Hidden.unique_id`."""
     if warnings:
         show_on_node(node, "\n".join(map(WARNING.format, warnings)))
 

@@ -25,7 +25,7 @@ def batch_progress(node) -> OnBatch:
     step angle, and raises when the user cancelled.
 
     Args:
-        node: the node that runs now; its schema must ask for ``Hidden.unique_id``.
+        node: the node that runs now; its schema must ask for `Hidden.unique_id`.
     """
     bar, last, shown_at = None, None, -math.inf
 

@@ -24,7 +24,7 @@ def vectors_of(value, name: str) -> Tensor:
 
     Args:
         value: CLIP_DRIFT (its frames), CLIP_VISION_OUTPUT (its image_embeds) or CONDITIONING
-            (its only token where there is one, else its pooled vector).
+            (its only token where there is one, otherwise its pooled vector).
         name: of the input, for an error.
 
     Returns:

@@ -1,6 +1,6 @@
 """Image embeddings that ride in a CONDITIONING: Stable unCLIP, and SDXL's image prompts.
 
-Core keeps them in a list of ``{clip_vision_output, strength, noise_augmentation}`` and adds up
+Core keeps them in a list of `{clip_vision_output, strength, noise_augmentation}` and adds up
 every row of every one at sampling, whatever the latent's batch. As a batch in core's place, the
 frames of a walk would all be drawn at once in each picture. So core's place holds the first
 frame, and the walk rides beside it until Frames to List or Frame Loop puts a frame there.

@@ -14,10 +14,10 @@ def measure(rounds: int = 30) -> dict[str, float]:
     """Ratios of best times, the jobs run in turns: other work on the machine only ever adds.
 
     Returns:
-        ``apply_over_lerp``, ``dense_over_apply``: on 16×77×1280, one plane per frame; dense
+        `apply_over_lerp`, `dense_over_apply`: on 16×77×1280, one plane per frame; dense
         includes building the matrices.
-        ``noise_apply_over_lerp``: on 16 latents of 16,384 values, one plane each.
-        ``noise_allocation_over_dense``: the most memory that rotation allocates at any time, as a
+        `noise_apply_over_lerp`: on 16 latents of 16,384 values, one plane each.
+        `noise_allocation_over_dense`: the most memory that rotation allocates at any time, as a
         share of one 16,384² matrix.
     """
     tokens, other = torch.randn(2, 16, 77, 1280)

@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
+from ...farm.client import Prompt, node
 from ..rig import prompts, weights
-from ..rig.client import Prompt, node
 from ..rig.clips import sample_clip
 from ..rig.paths import BASE_DIR
 from ..rig.server import ComfyServer
@@ -17,12 +17,12 @@ def measure() -> dict[str, float]:
     """Seconds, bytes and their ratios.
 
     Returns:
-        ``core_*`` and ``ours_*``: a 720p clip of 60 frames to embeddings with ViT-L, through
+        `core_*` and `ours_*`: a 720p clip of 60 frames to embeddings with ViT-L, through
         LoadVideo + GetVideoComponents + CLIPVisionEncode and through Video → CLIP Drift, each in a
-        server of its own: ``_s`` seconds, ``_mb`` peak memory above the server's with the encoder
-        loaded. ``time_over_core``, ``memory_over_core``: ours over core's.
-        ``render_s``: 16 frames of SD 1.5 at 128×128, 4 steps. ``nodes_s``: rotation, prompt walk,
-        noise walk and the drawing of the noise for them. ``nodes_share``: their part of both.
+        server of its own: `_s` seconds, `_mb` peak memory above the server's with the encoder
+        loaded. `time_over_core`, `memory_over_core`: ours over core's.
+        `render_s`: 16 frames of SD 1.5 at 128×128, 4 steps. `nodes_s`: rotation, prompt walk,
+        noise walk and the drawing of the noise for them. `nodes_share`: their part of both.
     """
     weights.ensure(BASE_DIR / "models")
     core = _embed(

@@ -31,8 +31,9 @@ from ..rig.paths import MODELS
 from ..world.captions import words_of
 from ..world.motions import MOTIONS
 from ..world.scenes import SHAPES
-from .semantics import SHOWN, Keeping, Row, motion_of, noise_walk, one_noise, run, weights_digest
-from .semantics_table import write_table
+from .results import Results
+from .semantics import SHOWN, Row, motion_of, noise_walk, one_noise, run, weights_digest
+from .tables import write_table
 from .trials import STARTS, Trial, make_trials
 
 RESULTS = Path(__file__).resolve().parent / "text_semantics.json"
@@ -274,6 +275,13 @@ def rows(encoder: Encoder) -> list[Row]:
             )
             for g in (0.5, 1.0, 1.5)
         ),
+        row(
+            "inversion",
+            "inversion of the words that say it, `follow`",
+            1.0,
+            invert_by(follow, words_that_move),
+            ("said",),
+        ),
         row("control", "inversion of the noun, `tangent`", 1.0, invert_by(tangent, the_noun)),
         *(
             carried(
@@ -323,14 +331,21 @@ def rows(encoder: Encoder) -> list[Row]:
             1.0,
             invert_by(follow, None, (CARRIERS["tilt"],)),
         ),
-        row("captions", "captions, the nearest, `follow`", 1.0, by_captions(encoder, follow, 1)),
-        row(
-            "captions",
-            "captions, the 4 nearest mixed, `follow`",
-            1.0,
-            by_captions(encoder, follow, 4),
+        *(
+            row(
+                "captions",
+                f"captions, {what}, `{target.method}`",
+                1.0,
+                by_captions(encoder, target, nearest),
+                starts,
+            )
+            for target, starts in ((follow, STARTS), (tangent, ("said",)))
+            for nearest, what in ((1, "the nearest"), (4, "the 4 nearest mixed"))
         ),
-        Row("noise walk", "noise `correlate`", 1.0, still, noise_walk("correlate")),
+        *(
+            Row("noise walk", f"noise `{method}`", 1.0, still, noise_walk(method))
+            for method in ("correlate", "rotate", "near_identity")
+        ),
         row("control", "frozen", None, still),
         carried(
             "control",
@@ -371,13 +386,15 @@ def main() -> None:
         "steps": STEPS,
         "cfg": CFG,
     }
-    chosen = [row for row in rows(Encoder(sd)) if not options.only or options.only in row.name]
+    whole = rows(Encoder(sd))
+    order = [(row.name, row.strength) for row in whole]
+    results = Results(RESULTS, about, order, options.save, options.anew)
+    chosen = [row for row in whole if not options.only or options.only in row.name]
     trials = make_trials(load_mini(options.folder), list(MOTIONS), options.clips)
-    keep = Keeping(RESULTS, about, options.save, options.anew)
     judge, folder = shipped_classifier(), RUNS / "text_semantics"
-    found = run(judge, trials, chosen, partial(draw, sd), folder, keep.known, keep)
+    run(judge, trials, chosen, partial(draw, sd), results, folder)
     if options.save:
-        write_table(about | {"rows": found}, "text_semantics")
+        write_table(results.whole, "text_semantics")
 
 
 if __name__ == "__main__":

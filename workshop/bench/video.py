@@ -23,7 +23,7 @@ from ...clip_drift.encode import drift_from_video
 from ...clip_drift.openclip import OpenClipEncoder
 from ...clip_drift.openclip.library import quiet
 from ...clip_drift.video import open_frames
-from ..rig.clips import write_clip
+from ..rig.clips import repeat_clip, write_clip
 
 _ROUNDS = 2
 _FRAMES = 300
@@ -35,19 +35,19 @@ def measure(rounds: int = _ROUNDS) -> dict[str, float]:
     """Measure and return.
 
     Returns:
-        ``decode_s``, ``encode_s``, ``drift_s``: medians over 32 frames of a clip of 1280×720,
+        `decode_s`, `encode_s`, `drift_s`: medians over 32 frames of a clip of 1280×720,
         H.264, encoded by a ViT-L-14 (what the example workflows use) of random weights.
-        ``drift_over_slower``: drift_s / max(decode_s, encode_s); the target is at most 1.15.
-        ``overlap_over_slower``: the same ratio with an encoder that waits as long as decoding takes
+        `drift_over_slower`: drift_s / max(decode_s, encode_s); the target is at most 1.15.
+        `overlap_over_slower`: the same ratio with an encoder that waits as long as decoding takes
             (as a GPU would make it); the target is the same.
-        ``memory_long_over_short``: peak memory of reading and embedding a clip ten times as long,
+        `memory_long_over_short`: peak memory of reading and embedding a clip ten times as long,
         as a ratio; the target is at most 1.05.
-        ``decoder_fps``: PyAV decoding without resizing, the floor.
-        ``pyav_fps``, ``decord_fps``: frames per second, resized to 224 (decord only if installed).
+        `decoder_fps`: PyAV decoding without resizing, the floor.
+        `pyav_fps`, `decord_fps`: frames per second, resized to 224 (decord only if installed).
     """
     with tempfile.TemporaryDirectory() as folder:
         clip = _make_clip(Path(folder) / "clip.mp4")
-        long = _repeat(clip, Path(folder) / "long.mp4", 10)
+        long = repeat_clip(clip, Path(folder) / "long.mp4", 10)
         result = _speed(clip, rounds) | _overlap(long, rounds) | _backends(clip, rounds)
         result["memory_long_over_short"] = _peak_memory(long) / _peak_memory(clip)
     return result
@@ -155,25 +155,8 @@ def _make_clip(path: Path) -> Path:
     return write_clip(path, views, 30, options={"preset": "veryfast", "g": "60"})
 
 
-def _repeat(source: Path, target: Path, times: int) -> Path:
-    """The same packets over and over."""
-    with av.open(source) as reader, av.open(target, "w") as writer:
-        stream = reader.streams.video[0]
-        length = stream.duration
-        packets = [packet for packet in reader.demux(stream) if packet.dts is not None]
-        copy = writer.add_stream_from_template(stream)
-        for _ in range(times):
-            for packet in packets:
-                packet.stream = copy
-                writer.mux(packet)
-                packet.stream = stream
-                packet.pts += length
-                packet.dts += length
-    return target
-
-
 def _peak_memory(clip: Path) -> int:
-    """Peak resident memory of a process of its own that makes a drift of ``clip``."""
+    """Peak resident memory of a process of its own that makes a drift of `clip`."""
     command = [sys.executable, "-m", __name__, str(clip)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 

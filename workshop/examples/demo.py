@@ -2,7 +2,7 @@
 
     python -m pack.workshop.examples.demo [--output DIR]
 
-Runs the first example workflow as it is; its models and its clip are in the pack.
+Runs the example workflow that scores itself as it is; its models and its clip are in the pack.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ import av
 import numpy as np
 from PIL import Image
 
-from ..rig.client import NodeError, Prompt, ServerError, node
+from ...farm.client import NodeError, Prompt, ServerError, node
+from ...farm.ui_to_api import ids_of, ui_to_api
 from ..rig.paths import EXAMPLES, RUN_DIR
 from ..rig.server import ComfyServer, ended_by_signals
-from ..rig.ui_to_api import ids_of, ui_to_api
 from .strip import draw_strip
 
-WORKFLOW = EXAMPLES / "1-mini_kandinsky.json"
+SIDE = 256
+"""Of the clip, and of the result beside it."""
+WORKFLOW = EXAMPLES / "13-score_the_motion.json"
 
 
 class Rendered(NamedTuple):
@@ -44,14 +46,21 @@ class Rendered(NamedTuple):
 
 
 def demo_prompt(object_info: dict) -> Prompt:
-    """The workflow, which also keeps the clip's drift and every frame."""
+    """The workflow, which also keeps the clip's drift and all frames, and both side by side."""
     prompt = ui_to_api(json.loads(WORKFLOW.read_text(encoding="utf-8")), object_info)
     drift = prompt[only(prompt, "ClipDriftReport")]["inputs"]["drift"]
     drawn = [only(prompt, "VAEDecode"), 0]
+    larger = {"upscale_method": "lanczos", "width": SIDE, "height": SIDE, "crop": "disabled"}
+    saved = {"format": "auto", "codec": "auto"}
+    clip = {"video": [only(prompt, "LoadVideo"), 0], "drift": drift}
     return {
         **prompt,
         "drift": node("ClipDriftSave", drift=drift, filename_prefix="demo/drift"),
         "frames": node("SaveImage", images=drawn, filename_prefix="demo/frame"),
+        "larger": node("ImageScale", image=drawn, **larger),
+        "both": node("ClipDriftSideBySide", images=["larger", 0], **clip),
+        "video": node("CreateVideo", images=["both", 0], fps=["both", 1]),
+        "side": node("SaveVideo", video=["video", 0], filename_prefix="demo/both", **saved),
     }
 
 
@@ -89,8 +98,8 @@ def render(server: ComfyServer) -> Rendered:
     def fetched(number: str) -> list[bytes]:
         return [server.view(**file) for file in outputs[number]["images"]]
 
-    def shown(class_type: str) -> bytes:
-        (file,) = fetched(only(prompt, class_type))
+    def shown(number: str) -> bytes:
+        (file,) = fetched(number)
         return file
 
     (drift,) = server.output_dir.glob("demo/drift*.safetensors")
@@ -103,10 +112,10 @@ def render(server: ComfyServer) -> Rendered:
     (verdict,) = outputs[only(prompt, "PreviewAny")]["text"]
     files = {
         "clip.mp4": clip,
-        "side_by_side.mp4": shown("SaveVideo"),
+        "side_by_side.mp4": shown("side"),
         "strip.png": strip.getvalue(),
-        "report.png": shown("ClipDriftReport"),
-        "comparison.png": shown("ClipDriftCompare"),
+        "report.png": shown(only(prompt, "ClipDriftReport")),
+        "comparison.png": shown(only(prompt, "ClipDriftCompare")),
         "drift.safetensors": drift.read_bytes(),
     }
     return Rendered(seen, drawn, files, seconds, verdict)

@@ -16,9 +16,9 @@ import torch
 from ..rig.paths import EXAMPLES
 from ..world.motions import FRAMES, write_scenes
 from ..world.scenes import CENTRE, COLOURS, GROUNDS, PALETTE, RADIUS, SHAPES, Scenes
-from .workflows.mini import CLIP
+from .workflows.parts import VIDEO
 
-FILE = EXAMPLES / CLIP
+FILE = EXAMPLES / VIDEO
 SHAPE, COLOUR, GROUND = "circle", "white", "maroon"
 
 

@@ -19,7 +19,8 @@ from ...clip_drift.encode import drift_from_video
 from ...clip_drift.video import open_frames
 from ..mini.exported import load_mini
 from ..rig.paths import EXAMPLES, MODELS, REPO
-from .workflows.mini import CLIP, PROMPT
+from .workflows.mini import PROMPT
+from .workflows.parts import VIDEO
 
 FILE = REPO / "docs" / "pictures" / "first.gif"
 SIDE, GAP, GROUND = 240, 8, "#808080"
@@ -30,7 +31,7 @@ MILLISECONDS = 125  # the clip has 8 frames per second
 def record() -> list[Image.Image]:
     """The clip on the left and what was drawn on the right, frame by frame."""
     mini = load_mini(MODELS)
-    clip = EXAMPLES / CLIP
+    clip = EXAMPLES / VIDEO
     with open_frames(str(clip), SIDE) as batches:
         seen = torch.cat([batch.frames for batch in batches])
     drift = drift_from_video(str(clip), mini.clip)

@@ -9,7 +9,6 @@ reports show is the sample clip as such an encoder sees it.
 from __future__ import annotations
 
 import io
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -19,11 +18,13 @@ from PIL import Image
 from ..rig import weights
 from ..rig.browser import FrontEnd, chromium
 from ..rig.clips import sample_clip
-from ..rig.paths import BASE_DIR, EXAMPLES, REPO
+from ..rig.paths import BASE_DIR, REPO
 from ..rig.server import ComfyServer
+from .build import workflow
+from .workflows.parts import VIDEO
 
 PICTURES = REPO / "web" / "docs" / "pictures"
-WORKFLOW = EXAMPLES / "4-move_one_word.json"
+WORKFLOW = "04-move_one_word"
 LARGEST, WIDEST, MARGIN = 60_000, 640, 14
 FRAMES = 12
 VALUES = {
@@ -42,6 +43,7 @@ RENDERING = [
 ]
 """What takes minutes on a CPU and is in no picture."""
 LINKS = {
+    "ClipDriftReport": {"drift": ("ClipDriftFromVideo", "drift")},
     "ClipDriftSave": {"drift": ("ClipDriftShape", "drift")},
     "ClipDriftCompare": {
         "reference": ("ClipDriftFromVideo", "drift"),
@@ -79,9 +81,9 @@ def our_nodes(server: ComfyServer) -> list[str]:
     ]
 
 
-def stage(front: FrontEnd, node_ids: list[str]):
+def stage(front: FrontEnd, server: ComfyServer, node_ids: list[str]):
     """Put one of each node on the canvas, run those that can, and set them apart."""
-    front.load(json.loads(WORKFLOW.read_text(encoding="utf-8")))
+    front.load(workflow(WORKFLOW, server.object_info(), folded=False))
     front.js(TRIM, RENDERING)
     there = {node["type"] for node in front.nodes()}
     missing = [node_id for node_id in node_ids if node_id not in there]
@@ -119,10 +121,10 @@ def main(wanted: list[str]):
     PICTURES.mkdir(parents=True, exist_ok=True)
     settings = {"Comfy.LinkRenderMode": -1, "Comfy.NodeBadge.NodeSourceBadgeMode": "None"}
     with tempfile.TemporaryDirectory() as folder, ComfyServer(Path(folder)) as server:
-        sample_clip(server.input_dir / "video.mp4", seconds=FRAMES / 8)
+        sample_clip(server.input_dir / VIDEO, seconds=FRAMES / 8)
         node_ids = our_nodes(server)
         with chromium() as browser, FrontEnd(browser, server.url, settings=settings) as front:
-            stage(front, node_ids)
+            stage(front, server, node_ids)
             for node_id in wanted or node_ids:
                 draw(front, node_id, PICTURES / f"{node_id}.jpg")
                 print(PICTURES / f"{node_id}.jpg")

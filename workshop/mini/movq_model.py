@@ -21,7 +21,7 @@ def build_movq() -> nn.Module:
 
 
 def trained_movq(runs: Path = RUNS, average: bool = True) -> nn.Module:
-    """The MoVQ; without ``average``, of the latest weights, whose encoder is the final one as soon
+    """The MoVQ; without `average`, of the latest weights, whose encoder is the final one as soon
     as it is finished."""
     return load_trained("movq", build_movq(), runs, average)
 

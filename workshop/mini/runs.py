@@ -3,7 +3,6 @@
 import copy
 import json
 import math
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ...clip_drift.whole_file import whole_file
 from ..rig.paths import RUN_DIR
 
 RUNS = RUN_DIR / "mini"
@@ -27,7 +27,7 @@ class Plan:
 
     Attributes:
         part: name of the run and of its folder.
-        steps: optimiser steps in all. rate: the highest learning rate, reached after ``warmup``
+        steps: optimiser steps in all. rate: the highest learning rate, reached after `warmup`
             steps, then down to a hundredth of it along a cosine.
         batch: pictures per step. seed: of the weights and, with the step's number, of every batch.
         average: decay of the weights' moving average, which is what is used; 0 = none.
@@ -80,7 +80,7 @@ def fit(
     look: Callable[[int, nn.Module, Path], None] | None = None,
     runs: Path = RUNS,
 ) -> nn.Module:
-    """Train ``module`` in place, from its last save if there is one.
+    """Train `module` in place, from its last save if there is one.
 
     Args:
         loss_of: a step's number → the loss, and figures for the log.
@@ -113,9 +113,8 @@ def fit(
             "average": average.state_dict(),
             "optimiser": optimiser.state_dict(),
         }
-        fresh = folder / "state.new"
-        torch.save(state, fresh)
-        os.replace(fresh, saved)
+        with whole_file(saved) as file:
+            torch.save(state, file)
 
     stopped: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))

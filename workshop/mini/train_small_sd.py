@@ -28,7 +28,7 @@ from .whitening import whitening_of
 
 PLAN = Plan("small_sd", steps=5000, batch=64, rate=1e-3, warmup=150, average=0.998, look=500)
 DROPPED = 0.1  # how often the caption is empty, for guidance
-COMPLETE = 0.4  # how often a caption says everything; else the rest is the scene's own affair
+COMPLETE = 0.4  # how often a caption says everything; otherwise the rest is the scene's own affair
 HEAVIEST = 5.0
 SHAPING = (150, 550)  # times at which it is decided what shape it is: half of all times
 OUTLINE = 4.0  # what an error at the shape weighs more than one of the ground,
@@ -59,7 +59,7 @@ def _split(scenes: Scenes, count: int) -> list[Scenes]:
 
 
 def near_shape(scenes: Scenes) -> Tensor:
-    """(B, 8, 8), 1 where a latent's cell lies in the shape or touches it, else 0."""
+    """(B, 8, 8), 1 where a latent's cell lies in the shape or touches it, otherwise 0."""
     cells = (torch.arange(8) + 0.5) / 8
     x = cells - scenes.x[:, None, None]
     y = cells[:, None] - scenes.y[:, None, None]
@@ -152,7 +152,7 @@ def _of_decoder(weights: dict[str, Tensor], embeddings: Tensor) -> dict[str, Ten
 def learn_as_of_white(unet: nn.Module, whitening: Tensor) -> nn.Module:
     """Give the layers that take the tokens weights of their whitened form, in place.
 
-    Else a word that moves its state little, as a degree of place does, would be learnt last.
+    Otherwise a word that moves its state little, as a degree of place does, would be learnt last.
     """
     for layer in token_layers(unet):
         parametrize.register_parametrization(layer, "weight", OfWhite(whitening))
@@ -208,7 +208,7 @@ def train(plan: Plan = PLAN, device: str = "cpu", runs: Path = RUNS) -> nn.Modul
         eps = torch.randn(latents[rows].shape, generator=generator)
         noisy = power.sqrt() * latents[rows] + (1 - power).sqrt() * eps
         ratio = ((1 - power) / power).flatten().to(device)
-        # Only where the place is to be seen in the noisy latent: else the error's weight would
+        # Only where the place is to be seen in the noisy latent: otherwise the error's weight would
         # depend on what is unknown, and draw the mean picture towards the shape.
         inside = near_shape(scenes[rows]).to(device) * (ratio < SEEN)[:, None, None]
         given = [part.to(device) for part in (noisy, times, context)]

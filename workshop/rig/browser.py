@@ -18,7 +18,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from .client import Client
+from ...farm.client import Client
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 HOW_TO_GET_IT = (
@@ -142,12 +142,26 @@ class FrontEnd:
         )
 
     def set_values(self, values: dict[tuple[str, str], Any]):
-        """Turn widgets, by node type and widget name; those not there stay."""
+        """Turn widgets, by node type and widget name; those not there stay.
+
+        Those in subgraphs are turned where they are shown."""
         self.js(
-            """values => { for (const [type, name, value] of values)
-                for (const node of app.graph.nodes.filter(n => n.type === type))
+            """values => {
+                const boxes = app.graph.nodes.filter(n => n.isSubgraphNode?.());
+                const shown = (box, node, name) => {
+                    const link = node.inputs.find(i => i.widget?.name === name)?.link;
+                    const slot = link != null && box?.subgraph.getLink(link)?.origin_slot;
+                    return link == null ? null : box.inputs[slot].name; };
+                const turn = (node, name, value) => {
                     for (const widget of (node.widgets ?? []).filter(w => w.name === name)) {
-                        widget.value = value; widget.callback?.(value); } }""",
+                        widget.value = value; widget.callback?.(value); } };
+                for (const [type, name, value] of values)
+                    for (const [box, nodes] of [[null, app.graph.nodes],
+                            ...boxes.map(b => [b, b.subgraph.nodes])])
+                        for (const node of nodes.filter(n => n.type === type)) {
+                            const outside = box && shown(box, node, name);
+                            if (outside) turn(box, outside, value);
+                            else turn(node, name, value); } }""",
             [[*key, value] for key, value in values.items()],
         )
 

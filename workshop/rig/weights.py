@@ -10,7 +10,6 @@ take them for the real thing; only the pictures are noise.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +20,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from ...clip_drift.whole_file import whole_file
 from .kandinsky_weights import small_movq, small_prior, small_unet
 from .random_tensors import (
     SEED,
@@ -167,10 +167,11 @@ def _ensure_file(models_dir: Path, file: WeightFile) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     if file.config is not None:
         config = json.dumps(file.config, indent=2) + "\n"
-        _write_atomically(path.with_suffix(".json"), lambda part: part.write_text(config))
+        with whole_file(path.with_suffix(".json")) as part:
+            part.write(config.encode())
     tensors = file.tensors()
-    metadata = {"format": "pt", "recipe": RECIPE}
-    _write_atomically(path, lambda part: save_file(tensors, part, metadata))
+    with whole_file(path) as part:
+        save_file(tensors, part.name, {"format": "pt", "recipe": RECIPE})
     return path
 
 
@@ -180,16 +181,6 @@ def _recipe_of(path: Path) -> str | None:
         return None
     with safe_open(path, framework="pt") as file:
         return (file.metadata() or {}).get("recipe")
-
-
-def _write_atomically(path: Path, write: Callable[[Path], object]):
-    """Let `write` fill a file of another name first, so that no reader ever sees half a file."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        write(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

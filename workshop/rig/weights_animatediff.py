@@ -9,7 +9,7 @@ from torch import Tensor
 
 LEVELS = (320, 640, 1280, 1280)
 DOWN, UP = 2, 3
-"""Motion modules a level, beside the UNet's residual blocks on the way down and up."""
+"""Motion modules per level, beside the UNet's residual blocks on the way down and up."""
 LENGTH = 32
 """How many frames it can tell apart."""
 

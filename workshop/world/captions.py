@@ -86,7 +86,7 @@ def write_captions(scenes: Scenes, seed: int, complete: float = 0.6) -> list[str
 
 
 def degree(value: float, limits: tuple[float, float], count: int, shift: float = 0.0) -> int:
-    """Which of ``count`` degrees between the limits a value is, ``shift`` degrees off."""
+    """Which of `count` degrees between the limits a value is, `shift` degrees off."""
     low, high = limits
     return min(max(round((value - low) / (high - low) * (count - 1) + shift), 0), count - 1)
 

@@ -74,7 +74,7 @@ def draw_clip(motion: str, seed: int, frames: int = FRAMES) -> Scenes:
 
 
 def frames_of(scenes: Scenes, pixels: int = PIXELS) -> Iterator[np.ndarray]:
-    """Pictures (pixels, pixels, 3) uint8, one a scene."""
+    """Pictures (pixels, pixels, 3) uint8, one per scene."""
     for row in range(len(scenes)):
         picture = render(scenes[row : row + 1], pixels)[0].permute(1, 2, 0)
         yield (picture * 255).round().to(torch.uint8).numpy()

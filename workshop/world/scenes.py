@@ -1,7 +1,7 @@
 """The toy world: one coloured shape on a dark ground, drawn from numbers, and measured again.
 
 Lengths are fractions of the picture's width, x to the right, y down, angles radians clockwise.
-Every scene is drawn from a seed. Training uses seeds below ``HELD_OUT``, tests and figures use
+Every scene is drawn from a seed. Training uses seeds below `HELD_OUT`, tests and figures use
 seeds from there on.
 """
 
@@ -80,9 +80,9 @@ class Scenes:
 
 
 def draw_scenes(count: int, seed: int, blends: float = 0.0) -> Scenes:
-    """Scenes at random; a share of ``blends`` has a colour on the way to another one.
+    """Scenes at random; a share of `blends` has a colour on the way to another one.
 
-    Such a scene's ``colour`` is the nearer of the two.
+    Such a scene's `colour` is the nearer of the two.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -108,7 +108,7 @@ def draw_scenes(count: int, seed: int, blends: float = 0.0) -> Scenes:
 
 
 def render(scenes: Scenes, size: int = SIZE, softness: float = 1.0) -> Tensor:
-    """Draw scenes, anti-aliased over ``softness`` pixels.
+    """Draw scenes, anti-aliased over `softness` pixels.
 
     Returns:
         (B, 3, size, size) float32 in 0..1, on the device of the scenes.
@@ -138,7 +138,7 @@ def _square(x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
 
 
 def _triangle(x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
-    """Equilateral, a corner at the top, ``radius`` from the centre to a corner."""
+    """Equilateral, a corner at the top, `radius` from the centre to a corner."""
     slope = math.sqrt(3) / 2 * x.abs() - 0.5 * y
     return torch.maximum(slope, y) - radius / 2
 
@@ -184,7 +184,7 @@ class Measures:
 def measure(pictures: Tensor, shape: Tensor | None = None) -> Measures:
     """Find the shape in (B, 3, S, S) pictures by its distance from the ground's colour.
 
-    The ground is the median of the pictures' rim. ``shape`` (B,) says whose symmetry the turn is
+    The ground is the median of the pictures' rim. `shape` (B,) says whose symmetry the turn is
     read with; without it no turn is read.
     """
     pictures = pictures.float()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ui_graph import Graph, Group, Node, Output, Space, Stack, column, row
+from ..ui_graph import WIDE, Graph, Group, Node, Output, Space, Stack, column, row
 from . import models
 from .parts import (
     FPS,
@@ -15,10 +15,8 @@ from .parts import (
     OVER,
     SEED,
     SIZE,
-    Sampling,
     Subject,
-    draw_batch,
-    draw_frames,
+    draw,
     drawn_page,
     motion,
     rotate,
@@ -52,7 +50,7 @@ picture's **meaning** itself, not a vector of another space.
 
 
 def kandinsky(add: Graph, prompt: str, image: bool = False) -> Subject:
-    """Decoder, prior and both CLIPs → the prior's image embeddings."""
+    """Decoder, prior and both CLIPs, in one node → the prior's image embeddings."""
     decoder = add(
         "Kandinsky22LoadDecoder",
         models.DECODER,
@@ -68,37 +66,35 @@ def kandinsky(add: Graph, prompt: str, image: bool = False) -> Subject:
         type="stable_cascade",
     )
     vision = add("CLIPVisionLoader", models.BIG_G, clip_name=models.BIG_G["name"])
-    loaders = [decoder, prior, clip, vision]
-    if not image:
-        return imagined(add, loaders, KANDINSKY, SIZE, text=prompt)
-    picture = add("LoadImage", image=IMAGE)
-    seen = add("CLIPVisionEncode", clip_vision=vision, image=picture)
-    inputs = {"text": prompt, "image": seen, "image_weight": 1.0}
-    beside = column(Space(0, 2 * LOW), seen)
-    return imagined(add, loaders, KANDINSKY, SIZE, picture, beside=beside, **inputs)
-
-
-def imagined(
-    add: Graph,
-    loaders: list[Node],
-    sampling: Sampling,
-    size: int,
-    *below: Node,
-    beside: Stack | None = None,
-    **inputs,
-) -> Subject:
-    """Loaders of decoder, prior, text encoder and image encoder → the prior's image embeddings.
-
-    The last two may be one node. `below` stands under them, `beside` next to them; `inputs` are
-    those of Kandinsky 2.2 Prior.
-    """
-    decoder, prior, clip, vision = loaders
-    encode = add(
-        "Kandinsky22Encode", prior=prior, clip=clip, clip_vision=vision, seed=SEED, **inputs
+    loaders = add.fold(
+        "Kandinsky 2.2",
+        column(decoder, prior, clip, vision),
+        shows=[
+            (decoder, "unet_name", "decoder"),
+            (decoder, "movq_name", "movq"),
+            (prior, "prior_name", "prior"),
+            (clip, "clip_name", "text_encoder"),
+            (vision, "clip_name", "image_encoder"),
+        ],
+        gives=[
+            (decoder, "model"),
+            (decoder["vae"], "vae"),
+            (prior, "prior"),
+            (clip, "text_encoder"),
+            (vision, "image_encoder"),
+        ],
     )
-    canvas = add("EmptyLatentImage", width=size, height=size)
-    sources = column(*dict.fromkeys(loaders), *below)
-    between = [beside] if beside else []
+    loaders.least_size = (WIDE, 0)
+    inputs, pictures = {"text": prompt}, []
+    if image:
+        pictures = [add("LoadImage", image=IMAGE)]
+        pictures.append(add("CLIPVisionEncode", clip_vision=vision, image=pictures[0]))
+        inputs |= {"image": pictures[1], "image_weight": 1.0}
+    encode = imagine(add, prior, clip, vision, **inputs)
+    canvas = add("EmptyLatentImage", width=SIZE, height=SIZE)
+    seen = [column(Space(0, LOW), picture) for picture in pictures[1:]]
+    sources = column(loaders, *pictures[:1])
+    inside = row(sources, *seen, column(Space(0, OVER), encode))
     return Subject(
         decoder["model"],
         Output(clip, 0),
@@ -107,9 +103,14 @@ def imagined(
         encode["positive"],
         encode["negative"],
         canvas,
-        Group(MODELS, GREEN, row(sources, *between, column(Space(0, OVER), encode))),
-        sampling,
+        Group(MODELS, GREEN, inside),
+        KANDINSKY,
     )
+
+
+def imagine(add: Graph, prior: Node, clip: Node, vision: Node, **inputs) -> Node:
+    """The prior's image embeddings; text encoder and image encoder may be one node."""
+    return add("Kandinsky22Encode", prior=prior, clip=clip, clip_vision=vision, seed=SEED, **inputs)
 
 
 def text_loop(add: Graph) -> Stack:
@@ -131,12 +132,12 @@ frames start from the same noise.
 - `seed` of the prior: another picture of the same prompt.
 - Out of memory? Put **Frames to List** in, as in *text and noise* of Kandinsky.
 
-**Drift Report** shows what was read from the clip: look there first.
+What was read from the clip? *02-look_at_a_clip_first* shows it.
 """)
     subject = kandinsky(add, "a red fox running through the snow, digital art")
     read = motion(add, subject)
     moved = rotate(add, subject, read)
-    drawn = draw_batch(add, subject, read, moved, 0.0)
+    drawn = draw(add, subject, read, moved)
     return drawn_page(add, text, subject, read, drawn, "Move it and draw", "kandinsky-text")
 
 
@@ -161,7 +162,7 @@ Each frame's noise is exactly standard normal in every method, so the model sees
 """)
     subject = kandinsky(add, "a field of sunflowers under drifting clouds, oil painting")
     read = motion(add, subject)
-    drawn = draw_batch(add, subject, read, None, 1.0)
+    drawn = draw(add, subject, read, None, 1.0, apart=True)
     return drawn_page(add, text, subject, read, drawn, "Move the noise and draw", "kandinsky-noise")
 
 
@@ -181,12 +182,12 @@ with the article's own formula (*perturb*, 0.3).
 - **Rotate Conditioning** `method`: *perturb* and *rotate* at 0.1 to 0.3, *carry* up to 1.
 - **Frames to List** hands the frames to the sampler one by one, in the memory of one. `start` and
   `count` render a part of the clip; chunks give the same frames as the whole.
-- Longer: raise `max_frames` in *Video → CLIP Drift* and `frames` in *Shape Drift*.
+- Longer: raise `max_frames` in *Video → CLIP Drift* and `frames` in *Drift to Rotations*.
 """)
     subject = kandinsky(add, "a ballerina dancing on a stage, soft light, photograph")
     read = motion(add, subject)
     moved = rotate(add, subject, read, method="perturb", strength=0.3)
-    drawn = draw_frames(add, subject, read, moved, 0.3)
+    drawn = draw(add, subject, read, moved, 0.3, each=True, apart=True)
     title = "Move both and draw, frame by frame"
     return drawn_page(add, text, subject, read, drawn, title, "kandinsky-text-and-noise")
 
@@ -206,10 +207,10 @@ picture, in the rhythm of the clip.
 - **Kandinsky 2.2 Prior** `image_weight`: 1 is the picture alone. Lower it, and write a prompt, to
   mix both.
 - **Rotate Conditioning** `strength`: 1 is the clip's own motion, 0 a still.
-- **Rotate Latent Noise** has strength 0: the same noise for all frames.
+- **Draw** `noise_strength` is 0: the same noise for all frames. Raise it, and the noise drifts too.
 """)
     subject = kandinsky(add, "", image=True)
     read = motion(add, subject)
     moved = rotate(add, subject, read)
-    drawn = draw_batch(add, subject, read, moved, 0.0)
+    drawn = draw(add, subject, read, moved)
     return drawn_page(add, text, subject, read, drawn, "Move it and draw", "kandinsky-image")

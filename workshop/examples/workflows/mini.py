@@ -2,86 +2,141 @@
 
 from __future__ import annotations
 
-from ..ui_graph import Graph, Group, Output, Space, Stack, column
+from ..ui_graph import PADDING, Graph, Group, Node, Output, Stack, column, row
 from . import models
-from .kandinsky import imagined
+from .kandinsky import imagine
 from .parts import (
     FPS,
-    LOW,
-    Motion,
+    FRAMES,
+    GOLD,
+    GREEN,
+    MODELS,
+    VIDEO,
     Sampling,
     Subject,
-    draw_batch,
-    group,
-    motion,
-    page,
-    rotate,
-    save,
+    drifting_noise,
+    sample,
 )
-from .score import score
 
-CLIP, CLIP_SIZE = "clip-drift-round.mp4", 256
-PROMPT = "a large yellow star, upright, far left and at middle height on navy"
-SIZE, SAMPLING = 64, Sampling(25, 2.0, "ddim", "normal")
+PROMPT = "a yellow star on navy"
+SIZE, SHOWN, SAMPLING = 64, 448, Sampling(25, 2.0, "ddim", "normal")
+NARROW, NOTE = 280, (340, 370)
+"""The front end fits a template into the window as it opens: small nodes are seen larger."""
 
 
 def first(add: Graph) -> Stack:
-    """A tiny Kandinsky's prompt is moved by a clip, shown beside it and scored."""
+    """A tiny Kandinsky's prompt follows a clip, and what is drawn moves as soon as it is there."""
     text = add.note(f"""
-# Start here: press Run
+# Press Run
 
-**Everything is in the box**, nothing to download. *Mini Kandinsky* is a whole Kandinsky 2.2, tiny:
-it draws one coloured shape, {SIZE} × {SIZE} pixels.
+**Everything is in the box.** The ball in the clip goes round; in a minute a yellow star does the
+same beside it. The prompt says no place: **Follow the Clip** moves what it stands for to where the
+clip is, frame after frame.
 
-The clip shows a white ball that goes round. The prompt asks for a yellow star. The ball's motion
-moves the **image embedding** that the prior draws for the prompt.
+## First
 
-## Look at
+Press **Run**, and wait for *The result*.
 
-1. **Save Video**: the clip on the left, what was drawn on the right.
-2. **Drift Report**: what was read from the clip, in pixels and in CLIP space.
-3. **Compare Drifts**: the result, looked at again, scored against the clip, beside a *frozen* and a
-   *shuffled* one. The **Verdict** says what follows.
+## Change
 
-## Then change
+- **text**: *circle, square, triangle, star*; *red* to *pink*, *white*; *on black, navy, maroon,
+  dark green, dark grey*.
+- **strength**: 1 is the clip's motion, 0 a still.
+- **Load Video**: one bright thing that moves on a plain ground, {FRAMES // FPS} seconds.
 
-- The prompt, in **Kandinsky 2.2 Prior**. Its words: *tiny* to *huge*; *red, orange, yellow, green,
-  cyan, blue, pink, white*; *circle, square, triangle, star*; *upright, tilted to the left*; *in the
-  middle, at the top left, far right*; *on black, navy, maroon, dark green, dark grey*. Let it begin
-  where the clip begins.
-- **Rotate Conditioning** `strength`: 1 is the clip's own motion, 0 a still. And `method`: *tangent*
-  follows the clip and keeps the prompt; *carry* brings more of the clip's look along.
-- **Load Video**: another clip. Side by side, it is shown in step if it has {FPS} frames a second.
-
-Next: *8-kandinsky_text_loop*, the same with the real model.
+Nodes with an arrow open. Next: *02-look_at_a_clip_first*, *08-kandinsky_text_loop*, the same with
+the real model, and *13-score_the_motion*.
 """)
+    text.least_size = NOTE
     subject = mini_kandinsky(add)
-    read = motion(add, subject, CLIP, frames=True)
-    moved = rotate(add, subject, read, method="tangent")
-    drawn = draw_batch(add, subject, read, moved, 0.0)
-    shown = side_by_side(add, read, drawn.images)
-    scored = score(add, subject, read, drawn.images)
-    return page(
-        text, subject, read, group("Move it and draw", drawn), column(Space(0, LOW), shown, scored)
+    video = add("LoadVideo", file=VIDEO)
+    drift = add(
+        "ClipDriftFromVideo",
+        frames=video,
+        encoder=subject.encoder,
+        sample_fps=FPS,
+        max_frames=FRAMES,
+    )
+    rotation = add("ClipDriftRotation", start=drift, pairing="from_first", centered=False)
+    moved = follow(add, subject, rotation["rotation"])
+    noise = drifting_noise(add, subject, rotation["rotation"], 0.0)
+    steps = sample(add, subject, moved, noise["noise"], noise["latent"])
+    larger = add(
+        "ImageScale", image=steps.decoded, upscale_method="lanczos", width=SHOWN, height=SHOWN
+    )
+    beside = add("ClipDriftSideBySide", images=larger, video=video, drift=drift)
+    following = add.fold(
+        "Follow the Clip",
+        row(
+            column(rotation, subject.canvas),
+            column(moved, noise),
+            *steps.columns,
+            column(steps.decoded, larger),
+            beside,
+        ),
+        shows=[
+            (moved, "method", "method"),
+            (moved, "strength", "strength"),
+            (noise, "noise_seed", "noise_seed"),
+            (steps.sigmas, "steps", "steps"),
+        ],
+        gives=[(beside, "images"), (beside["fps"], "fps")],
+    )
+    shown = add.titled(
+        "The result",
+        "SaveAnimatedWEBP",
+        images=beside,
+        filename_prefix="clip-drift/first",
+        fps=beside["fps"],
+        lossless=False,
+        quality=90,
+    )
+    video.least_size, drift.least_size = (NOTE[0] - PADDING, 400), (NARROW, 400)
+    for node in (following, subject.said):
+        node.least_size = (NARROW, 0)
+    box = subject.group.content
+    box.least_size = (NOTE[0] - PADDING, 0)
+    moving = row(column(subject.said, drift), following, shown)
+    return row(
+        column(text, Group("1 Clip and model", GREEN, column(box, video))),
+        Group("2 The clip's motion moves the prompt", GOLD, moving),
     )
 
 
 def mini_kandinsky(add: Graph) -> Subject:
-    """The pack's own models. One CLIP reads the clip, the prompt, and the result."""
+    """The pack's own models, in one node, and a prompt. One CLIP reads the clip and the prompt."""
     decoder = add(
         "Kandinsky22LoadDecoder", unet_name=models.MINI_DECODER, movq_name=models.MINI_MOVQ
     )
     prior = add("Kandinsky22LoadPrior", prior_name=models.MINI_PRIOR)
     clip = add("ClipDriftLoadOpenCLIP", model=models.MINI_CLIP)
-    return imagined(add, [decoder, prior, clip, clip], SAMPLING, SIZE, text=PROMPT)
-
-
-def side_by_side(add: Graph, read: Motion, images: Output) -> Group:
-    """The clip's own frames, and beside them what was drawn."""
-    larger = add(
-        "ImageScale", image=images, upscale_method="lanczos", width=CLIP_SIZE, height=CLIP_SIZE
+    box = add.fold(
+        "Mini Kandinsky",
+        column(decoder, prior, clip),
+        gives=[(decoder, "model"), (decoder["vae"], "vae"), (prior, "prior"), (clip, "encoder")],
     )
-    both = add("ImageStitch", image1=read.frames, image2=larger, spacing_width=8)
-    return save(
-        add, both, "mini-kandinsky", larger, column(Space(0, LOW), both), title="Show both and save"
+    encode = imagine(add, prior, clip, clip, text=PROMPT)
+    canvas = add("EmptyLatentImage", width=SIZE, height=SIZE)
+    return Subject(
+        decoder["model"],
+        Output(clip, 0),
+        decoder["vae"],
+        Output(clip, 0),
+        encode["positive"],
+        encode["negative"],
+        canvas,
+        Group(MODELS, GREEN, box),
+        SAMPLING,
+        said=encode,
+    )
+
+
+def follow(add: Graph, subject: Subject, rotation: Output) -> Node:
+    """The walk for a prompt that says no place."""
+    return add(
+        "ClipDriftRotateConditioning",
+        conditioning=subject.positive,
+        rotation=rotation,
+        method="follow",
+        strength=1.0,
     )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..ui_graph import Graph, Group, Node, Output, Space, Stack, column, row
+from ..ui_graph import WIDE, Fold, Graph, Group, Node, Output, Space, Stack, column, row
 from . import models
 
-VIDEO, IMAGE = "video.mp4", "example.png"
+VIDEO, IMAGE = "clip-drift-round.mp4", "example.png"
+"""The pack's own clip, which it offers among the input files; a picture of ComfyUI's."""
 FRAMES, FPS, SIZE, SEED = 16, 8, 512, 7901
 NEGATIVE = "blurry, low quality, text, watermark"
 BLUE, PURPLE, GREEN, GOLD, TEAL = "#3f789e", "#7a4b9a", "#4f8a5b", "#a9822a", "#3f8f8f"
-OVER = 70
-"""Room above nodes for the wires of model and VAE."""
-LOW = 320
-"""Where what moves the prompt and the noise begins."""
+OVER, LOW = 70, 320
+"""Room above nodes for the wires of model and VAE; where what moves prompt and noise begins."""
 
 
 class Sampling(NamedTuple):
@@ -45,6 +44,8 @@ class Subject(NamedTuple):
     sampling: Sampling
     eye: Node | None = None
     """The encoder's loader where it is not in that group."""
+    said: Node | None = None
+    """What holds the prompt where that is not in that group."""
 
 
 MODELS = "1 Choose models and prompt"
@@ -56,29 +57,42 @@ def stable_diffusion(add: Graph, prompt: str | Node, *extra: Node) -> Subject:
         "CheckpointLoaderSimple", models.CHECKPOINT, ckpt_name=models.CHECKPOINT["name"]
     )
     encoder = add("CLIPVisionLoader", models.VIT_L, clip_name=models.VIT_L["name"])
-    positive, negative = texts(add, checkpoint["CLIP"], prompt)
+    said = texts(add, checkpoint["CLIP"], prompt)
     canvas = add("EmptyLatentImage", width=SIZE, height=SIZE)
-    content = row(
-        column(checkpoint, Space(0, OVER), *extra), column(Space(0, OVER), negative, positive)
-    )
     return Subject(
         checkpoint["MODEL"],
         checkpoint["CLIP"],
         checkpoint["VAE"],
         Output(encoder, 0),
-        Output(positive, 0),
-        Output(negative, 0),
+        said.positive,
+        said.negative,
         canvas,
-        Group(MODELS, GREEN, content),
+        Group(MODELS, GREEN, row(column(checkpoint, *extra), column(Space(0, OVER), said.place))),
         STABLE_DIFFUSION,
         encoder,
     )
 
 
-def texts(add: Graph, clip: Output, prompt: str | Node) -> tuple[Node, Node]:
+class Texts(NamedTuple):
+    """Prompt and negative prompt, and the one node that holds both."""
+
+    positive: Output
+    negative: Output
+    place: Fold
+
+
+def texts(add: Graph, clip: Output, prompt: str | Node) -> Texts:
     """Prompt and negative prompt."""
     positive = add.titled("Prompt", "CLIPTextEncode", clip=clip, text=prompt)
-    return positive, add.titled("Negative prompt", "CLIPTextEncode", clip=clip, text=NEGATIVE)
+    negative = add.titled("Negative prompt", "CLIPTextEncode", clip=clip, text=NEGATIVE)
+    both = add.fold(
+        "Prompts",
+        column(positive, negative),
+        shows=[(positive, "text", "prompt"), (negative, "text", "negative prompt")],
+        gives=[(positive, "positive"), (negative, "negative")],
+    )
+    both.least_size = (WIDE, 300)
+    return Texts(Output(positive, 0), Output(negative, 0), both)
 
 
 class Motion(NamedTuple):
@@ -86,14 +100,20 @@ class Motion(NamedTuple):
 
     drift: Output
     rotation: Output
-    place: Stack
-    frames: Output | None = None
-    """The clip's own pictures."""
+    place: Group
+    video: Output
+    shaped: Output
+    """The drift with as many frames as are drawn."""
+    fps: Output
+    """Frames per second at which the result lasts as long as the motion did."""
 
 
-def motion(add: Graph, subject: Subject, clip: str = VIDEO, frames: bool = False) -> Motion:
-    """Load Video → drift, with its report → rotations; the clip's frames where asked for."""
-    video = add("LoadVideo", file=clip)
+def motion(add: Graph, subject: Subject, report: bool = False, frames: int = FRAMES) -> Motion:
+    """Load Video → drift, with its report where asked for → rotations of so many frames.
+
+    Load Video is the last in its column: it grows with its clip.
+    """
+    video = add("LoadVideo", file=VIDEO)
     drift = add(
         "ClipDriftFromVideo",
         frames=video,
@@ -101,21 +121,32 @@ def motion(add: Graph, subject: Subject, clip: str = VIDEO, frames: bool = False
         sample_fps=FPS,
         max_frames=FRAMES,
     )
-    report = add("ClipDriftReport", drift=drift)
-    shape = add("ClipDriftShape", drift=drift, frames=FRAMES)
+    shape = add("ClipDriftShape", drift=drift, frames=frames)
     rotation = add("ClipDriftRotation", start=shape, pairing="from_first", centered=False)
-    pictures = add("GetVideoComponents", video=video) if frames else None
-    sources = column(video, subject.eye) if subject.eye else video
-    reading = column(drift, pictures) if pictures else drift
-    turn = Group("3 Turn it into rotations", PURPLE, row(shape, rotation))
+    turned = add.fold(
+        "Drift to Rotations",
+        row(shape, rotation),
+        shows=[
+            (shape, "frames", "frames"),
+            (shape, "smooth", "smooth"),
+            (shape, "direction", "direction"),
+            (rotation, "pairing", "pairing"),
+            (rotation, "centered", "centered"),
+        ],
+    )
+    sources = column(subject.eye, video) if subject.eye else video
+    after = [turned]
+    if report:
+        after.insert(0, add("ClipDriftReport", drift=drift))
+        turned.least_size = after[0].least_size[0], 0
+    place = Group("2 Read the motion", BLUE, row(sources, drift, column(*after)))
     return Motion(
-        Output(shape, 0),
+        drift["drift"],
         rotation["rotation"],
-        row(
-            Group("2 Read the motion", BLUE, row(sources, reading)),
-            column(turn, Group("See what was read", TEAL, report)),
-        ),
-        pictures and pictures["images"],
+        place,
+        Output(video, 0),
+        Output(shape, 0),
+        shape["fps"],
     )
 
 
@@ -130,41 +161,74 @@ def rotate(add: Graph, subject: Subject, read: Motion, **settings) -> Node:
 
 
 class Drawing(NamedTuple):
-    """Pictures, and the columns of nodes that drew them."""
+    """Pictures, the video of them, and the nodes that drew them."""
 
     images: Output
+    video: Output
     place: Stack
-
-
-def draw_batch(
-    add: Graph, subject: Subject, read: Motion, moved: Node | None, drift: float
-) -> Drawing:
-    """All frames in one call of the sampler; `drift` is how far the noise follows the clip."""
-    noise = drifting_noise(add, subject, read, drift)
-    drawn = draw(add, subject, moved or subject.positive, noise, noise["latent"])
-    moving = column(Space(0, LOW), *([moved] if moved else []), subject.canvas)
-    return Drawing(drawn.images, row(moving, drawn.place))
-
-
-def draw_frames(add: Graph, subject: Subject, read: Motion, moved: Node, drift: float) -> Drawing:
-    """One call of the sampler per frame, in the memory of one."""
-    noise = drifting_noise(add, subject, read, drift)
-    frames = add("ClipDriftFrames", conditioning=moved, latent=noise["latent"])
-    drawn = draw(add, subject, frames["conditioning"], noise, frames["latent"], frames)
-    together = add("RebatchImages", images=drawn.images, batch_size=4096)
-    moving = row(column(Space(0, LOW), moved, subject.canvas), column(Space(0, 2 * LOW), noise))
-    return Drawing(Output(together, 0), row(moving, drawn.place, together))
 
 
 def draw(
     add: Graph,
     subject: Subject,
-    positive: Any,
-    noise: Node,
-    latent: Output,
-    frames: Node | None = None,
+    read: Motion,
+    moved: Node | None,
+    drift: float = 0.0,
+    each: bool = False,
+    apart: bool = False,
 ) -> Drawing:
-    """Core's custom sampling, which takes noise from outside, and VAE Decode."""
+    """Core's custom sampling, which takes noise from outside, in a subgraph.
+
+    Args:
+        moved: Rotate Conditioning; None leaves the prompt as it is.
+        drift: how far the noise follows the clip; 0 is the same noise for all frames.
+        each: one call of the sampler per frame, in the memory of one, not one for all.
+        apart: the noise, and what hands it on, stand outside of the subgraph.
+    """
+    noise = drifting_noise(add, subject, read.rotation, drift)
+    positive, latent = moved or subject.positive, noise["latent"]
+    before, shows = [noise], []
+    if not apart:
+        shows = [
+            (subject.canvas, "width", "width"),
+            (subject.canvas, "height", "height"),
+            (noise, "noise_seed", "noise_seed"),
+            (noise, "strength", "noise_strength"),
+        ]
+    if each:
+        frames = add("ClipDriftFrames", conditioning=positive, latent=latent)
+        positive, latent = frames["conditioning"], frames["latent"]
+        before.append(frames)
+    steps = sample(add, subject, positive, noise["noise"], latent)
+    shows += [(steps.sigmas, "steps", "steps"), (steps.guider, "cfg", "cfg")]
+    after = [steps.decoded]
+    if each:
+        after.append(add("RebatchImages", images=steps.decoded, batch_size=4096))
+    video = add("CreateVideo", images=after[-1], fps=read.fps)
+    inside = [*steps.columns, *after, video]
+    moving = [moved] if moved else []
+    if apart:
+        place = [column(Space(0, LOW), *moving, subject.canvas)]
+        place += [column(Space(0, LOW), each) for each in before]
+    else:
+        place = [column(Space(0, LOW), each) for each in moving]
+        inside = [subject.canvas, *before, *inside]
+    fold = add.fold("Draw", row(*inside), shows, gives=[(video, "video"), (after[-1], "images")])
+    place = row(*place, fold)
+    return Drawing(Output(after[-1], 0), Output(video, 0), place)
+
+
+class Sampled(NamedTuple):
+    """The nodes that sample, of which some are shown outside."""
+
+    guider: Node
+    sigmas: Node
+    decoded: Node
+    columns: tuple[Stack, Stack]
+
+
+def sample(add: Graph, subject: Subject, positive: Any, noise: Output, latent: Output) -> Sampled:
+    """Guider, sampler, sigmas → SamplerCustomAdvanced → VAE Decode."""
     how = subject.sampling
     guider = add(
         "CFGGuider",
@@ -175,40 +239,34 @@ def draw(
     )
     sampler = add("KSamplerSelect", sampler_name=how.sampler)
     sigmas = add("BasicScheduler", model=subject.model, scheduler=how.scheduler, steps=how.steps)
-    sample = add(
+    sampled = add(
         "SamplerCustomAdvanced",
-        noise=noise["noise"],
+        noise=noise,
         guider=guider,
         sampler=sampler,
         sigmas=sigmas,
         latent_image=latent,
     )
-    decoded = add("VAEDecode", samples=sample["output"], vae=subject.vae)
-    steps = [Space(0, OVER), sigmas, guider, Space(0, OVER), sampler]
-    if frames:
-        before = row(column(Space(0, LOW - OVER), frames), column(*steps))
-    else:
-        before = column(*steps, noise)
-    place = row(before, column(Space(0, LOW if frames else 3 * OVER), sample), decoded)
-    return Drawing(Output(decoded, 0), place)
+    decoded = add("VAEDecode", samples=sampled["output"], vae=subject.vae)
+    columns = column(guider, sampler, sigmas), column(sampled)
+    return Sampled(guider, sigmas, decoded, columns)
 
 
-def drifting_noise(add: Graph, subject: Subject, read: Motion, drift: float) -> Node:
+def drifting_noise(add: Graph, subject: Subject, rotation: Output, drift: float) -> Node:
     """The noise of all frames; strength 0 is the same one for all."""
     return add(
         "ClipDriftRotateNoise",
         latent=subject.canvas,
-        rotation=read.rotation,
+        rotation=rotation,
         noise_seed=SEED,
         strength=drift,
     )
 
 
-def save(add: Graph, images: Any, name: str, *before: Stack, title: str = "Save") -> Group:
-    """Frames → a video file; `before` stands what made the frames ready."""
-    video = add("CreateVideo", images=images, fps=FPS)
+def save(add: Graph, video: Output, name: str) -> Group:
+    """A video file."""
     saved = add("SaveVideo", video=video, filename_prefix=f"clip-drift/{name}")
-    return Group(f"5 {title}", TEAL, row(*before, video, saved))
+    return Group("4 Save", TEAL, saved)
 
 
 def page(
@@ -216,23 +274,19 @@ def page(
     subject: Subject,
     read: Motion,
     *rest: Stack | Group,
-    beside: Group | None = None,
+    beside: Stack | None = None,
 ) -> Stack:
     """All groups of a workflow that draws: sources on the left, results on the right.
 
-    `beside` stands between the models and what draws.
+    `beside` stands between the motion and what draws.
     """
-    top = row(subject.group, column(Space(0, LOW), beside)) if beside else subject.group
-    return row(text, column(top, read.place), *rest)
-
-
-def group(title: str, drawing: Drawing) -> Group:
-    """The box around what draws."""
-    return Group(f"4 {title}", GOLD, drawing.place)
+    below = row(read.place, beside) if beside else read.place
+    return row(text, column(subject.group, below), *rest)
 
 
 def drawn_page(
     add: Graph, text: Node, subject: Subject, read: Motion, drawn: Drawing, title: str, name: str
 ) -> Stack:
     """The usual page: what is drawn is saved, and that is all."""
-    return page(text, subject, read, group(title, drawn), save(add, drawn.images, name))
+    drawing = Group(f"3 {title}", GOLD, drawn.place)
+    return page(text, subject, read, drawing, save(add, drawn.video, name))

@@ -2,64 +2,59 @@
 
 from __future__ import annotations
 
-from ..ui_graph import Graph, Group, Output, Space, Stack, column, row
-from .parts import (
-    BLUE,
-    LOW,
-    Motion,
-    Subject,
-    draw_batch,
-    group,
-    motion,
-    page,
-    rotate,
-    save,
-    stable_diffusion,
-)
+from ..ui_graph import WIDE, Graph, Group, Space, Stack, column, row
+from .mini import follow, mini_kandinsky
+from .parts import BLUE, GOLD, GREEN, MODELS, OVER, draw, motion, save
 
 
 def score_motion(add: Graph) -> Stack:
-    """Rendered frames are encoded again and compared with the drift that they followed."""
+    """What was drawn is encoded again and compared with the drift that it followed."""
     text = add.note("""
 # Score the motion
 
-Frames are drawn as in *rotate the prompt*, looked at by CLIP **again**, and compared with the drift
-that they were to follow.
+The first workflow again, and then the question: does the result move as the clip does? What was
+drawn is looked at by CLIP **again** and compared with the drift that it was to follow.
 
 ## First
 
-Models, clip and prompt as in *rotate the prompt*. Run.
+Everything is in the box. Run.
 
 ## Read it
 
 **Compare Drifts** puts each score beside two controls: a *frozen* clip (the first frame, repeated)
-and the same frames *shuffled*. A score that a control reaches too says nothing.
+and the same frames *shuffled*. A score that a control reaches too says nothing. The **Verdict**
+says what follows.
 
 - `angle_spearman`: does it move when the clip moves?
 - `gram_correlation`: does it come back to where the clip comes back to?
 - `motion_ratio`: 1 moves as far as the clip, 0 is a still, much more than 1 flickers.
 
+**Drift Report** shows what was read from the clip, in pixels and in CLIP space.
+
 ## Then
 
 - Change one thing, such as `strength` or `method` of **Rotate Conditioning**, and score again.
 - The scores are outputs as well, for other nodes to take.
-- Your own clip instead of drawn frames: connect it to the second *Video → CLIP Drift*.
+- Frames of your own instead of drawn ones: connect them to **Look at the result**.
 - More frames tell better from chance: 16 or more.
 """)
-    subject = stable_diffusion(add, "a lighthouse on a cliff above a stormy sea, oil painting")
-    read = motion(add, subject)
-    moved = rotate(add, subject, read)
-    drawn = draw_batch(add, subject, read, moved, 0.0)
-    scored = score(add, subject, read, drawn.images)
-    results = column(save(add, drawn.images, "scored"), scored)
-    return page(text, subject, read, group("Move it and draw", drawn), results)
-
-
-def score(add: Graph, subject: Subject, read: Motion, images: Output) -> Group:
-    """Frames are looked at again and compared with the motion that they were to follow."""
+    subject = mini_kandinsky(add)
+    read = motion(add, subject, report=True)
+    moved = follow(add, subject, read.rotation)
+    drawn = draw(add, subject, read, moved)
     again = add.titled(
-        "Look at the result", "ClipDriftFromVideo", frames=images, encoder=subject.encoder
+        "Look at the result",
+        "ClipDriftFromVideo",
+        frames=drawn.images,
+        encoder=subject.encoder,
+        fps=read.fps,
     )
     compared = add("ClipDriftCompare", reference=read.drift, result=again["drift"])
     verdict = add.titled("Verdict", "PreviewAny", source=compared["verdict"])
-    return Group("6 Score it", BLUE, row(column(Space(0, LOW), again), compared, verdict))
+    box = subject.group.content
+    box.least_size = (WIDE, 0)
+    said = Group(MODELS, GREEN, row(box, column(Space(0, OVER), subject.said)))
+    drawing = Group("3 Move it and draw", GOLD, drawn.place)
+    scored = row(again, column(Space(0, OVER), compared), verdict)
+    results = column(save(add, drawn.video, "scored"), Group("5 Score it", BLUE, scored))
+    return row(text, column(said, read.place), drawing, results)

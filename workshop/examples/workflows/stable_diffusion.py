@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ui_graph import Graph, Group, Space, Stack, column, row
+from ..ui_graph import Graph, Group, Output, Space, Stack, column, row
 from . import models
 from .parts import (
     BLUE,
@@ -15,10 +15,8 @@ from .parts import (
     SEED,
     TEAL,
     VIDEO,
-    draw_batch,
-    draw_frames,
+    draw,
     drawn_page,
-    group,
     motion,
     page,
     rotate,
@@ -39,8 +37,8 @@ FIRST_STEPS = f"""
 """
 
 CENTERED = """
-*Rotation*: leave `centered` off here. Centred rotations turn by much larger angles, which a text
-prompt does not survive at strength 1; with them, start at 0.1 to 0.3.
+*Drift to Rotations*: leave `centered` off here. Centred rotations turn by much larger angles, which
+a text prompt does not survive at strength 1; with them, start at 0.1 to 0.3.
 """
 
 
@@ -85,7 +83,7 @@ chooses the frame, `centered` takes out what all frames share.
     matrix = add("PreviewImage", images=rotation["matrix"])
     return row(
         text,
-        Group("1 Read the motion", BLUE, row(column(video, encoder), drift)),
+        Group("1 Read the motion", BLUE, row(column(encoder, video), drift)),
         column(
             Group("2 Look at the clip", TEAL, report),
             Group("3 Look at one rotation", PURPLE, row(rotation, matrix)),
@@ -105,17 +103,17 @@ same noise, so what changes between them is the prompt alone.
 
 - **Rotate Conditioning** `strength`: 1 is the clip's own motion. More is wilder; 0 is a still.
 - `method`: try *tangent* and the article's *perturb* against *carry*.
-- **Rotate Latent Noise** has strength 0: the same noise for all frames. Raise it a little to let
-  the noise drift as well.
-- Out of memory? Open *text and noise, frame by frame*, which needs the memory of one frame.
+- **Draw** `noise_strength` is 0: the same noise for all frames. Raise it a little to let the noise
+  drift as well.
+- Out of memory? Open *06-text_and_noise_frame_by_frame*, which needs the memory of one frame.
 
 {CENTERED}
-**Drift Report** shows what was read from the clip: look there first.
+What was read from the clip? *02-look_at_a_clip_first* shows it.
 """)
     subject = stable_diffusion(add, "a lighthouse on a cliff above a stormy sea, oil painting")
     read = motion(add, subject)
     moved = rotate(add, subject, read)
-    drawn = draw_batch(add, subject, read, moved, 0.0)
+    drawn = draw(add, subject, read, moved)
     return drawn_page(add, text, subject, read, drawn, "Move it and draw", "rotate-prompt")
 
 
@@ -144,9 +142,10 @@ def move_one_word(add: Graph) -> Stack:
     matched = add.titled("Words found", "PreviewAny", source=chosen["matched"])
     moved = rotate(add, subject, read, words=chosen, strength=2.0, rotate_pooled=False)
     words = Group("The word that moves", PURPLE, row(chosen, matched))
-    drawn = draw_batch(add, subject, read, moved, 0.0)
-    saved = save(add, drawn.images, "move-one-word")
-    return page(text, subject, read, group("Move it and draw", drawn), saved, beside=words)
+    drawn = draw(add, subject, read, moved)
+    drawing = Group("3 Move it and draw", GOLD, drawn.place)
+    saved = save(add, drawn.video, "move-one-word")
+    return page(text, subject, read, drawing, saved, beside=column(Space(0, LOW), words))
 
 
 def noise_only(add: Graph) -> Stack:
@@ -170,7 +169,7 @@ Each frame's noise is exactly standard normal in every method, so the model sees
 """)
     subject = stable_diffusion(add, "a campfire in a pine forest at night, sparks, photograph")
     read = motion(add, subject)
-    drawn = draw_batch(add, subject, read, None, 1.0)
+    drawn = draw(add, subject, read, None, 1.0, apart=True)
     return drawn_page(add, text, subject, read, drawn, "Move the noise and draw", "noise-only")
 
 
@@ -185,7 +184,7 @@ in one batch.
 {FIRST_STEPS}
 ## Then
 
-- Longer: raise `max_frames` in *Video → CLIP Drift* and `frames` in *Shape Drift*.
+- Longer: raise `max_frames` in *Video → CLIP Drift* and `frames` in *Drift to Rotations*.
 - **Frames to List** `start` and `count` render a part of the clip: chunks give the same frames as
   the whole, also on several machines.
 - The two `strength` widgets weigh text against noise.
@@ -196,7 +195,7 @@ in one batch.
     subject = stable_diffusion(add, "a sailing boat on a calm sea at sunset, watercolor")
     read = motion(add, subject)
     moved = rotate(add, subject, read)
-    drawn = draw_frames(add, subject, read, moved, 0.5)
+    drawn = draw(add, subject, read, moved, 0.5, each=True, apart=True)
     title = "Move both and draw, frame by frame"
     return drawn_page(add, text, subject, read, drawn, title, "text-and-noise")
 
@@ -215,8 +214,8 @@ and drawn with its own moved prompt.
 - `denoise` of the sampler **in the loop**: lower is steadier, higher follows the prompt more.
 - **Frame Loop Start** `feedback`: 1 starts from the previous frame alone; less mixes the first
   picture in, which keeps a long clip from wandering off.
-- **Repeat Latent Batch** gives each frame its own noise. Without it the same noise is added again
-  and again, and burns in.
+- **First Frame** opens: **Repeat Latent Batch** in it gives each frame its own noise. Without it
+  the same noise is added again and again, and burns in.
 
 Frames are drawn one after another, so this is slower than a batch.
 
@@ -229,14 +228,19 @@ Frames are drawn one after another, so this is slower than a batch.
     drawing = {"steps": how.steps, "cfg": how.cfg, "seed": SEED}
     drawing |= {"sampler_name": how.sampler, "scheduler": how.scheduler}
     drawing |= {"model": subject.model, "negative": subject.negative}
-    first = add.titled(
-        "First frame",
-        "KSampler",
-        positive=subject.positive,
-        latent_image=subject.canvas,
-        **drawing,
-    )
+    first = add("KSampler", positive=subject.positive, latent_image=subject.canvas, **drawing)
     repeated = add("RepeatLatentBatch", samples=first, amount=moved["frame_count"])
+    first_frame = add.fold(
+        "First Frame",
+        row(subject.canvas, first, repeated),
+        shows=[
+            (subject.canvas, "width", "width"),
+            (subject.canvas, "height", "height"),
+            (first, "seed", "seed"),
+            (first, "steps", "steps"),
+            (first, "cfg", "cfg"),
+        ],
+    )
     start = add("ClipDriftLoopStart", conditioning=moved, latent=repeated, feedback=1.0)
     frame = add.titled(
         "Each frame",
@@ -248,14 +252,16 @@ Frames are drawn one after another, so this is slower than a batch.
     )
     end = add("ClipDriftLoopEnd", loop=start["loop"], latent=frame)
     decoded = add("VAEDecode", samples=end, vae=subject.vae)
+    video = add("CreateVideo", images=decoded, fps=read.fps)
+    shown = add.fold("Decode", row(decoded, video), gives=[(video, "video"), (decoded, "images")])
     drawn = row(
-        column(Space(0, LOW), subject.canvas, moved),
-        column(Space(0, OVER), first),
-        column(Space(0, LOW), repeated),
-        column(Space(0, LOW), start),
+        column(Space(0, 2 * LOW), moved),
+        column(Space(0, OVER), first_frame),
+        column(Space(0, 2 * LOW), start),
         column(Space(0, OVER), frame),
-        column(Space(0, LOW), end),
-        decoded,
+        column(Space(0, 2 * LOW), end),
+        shown,
     )
-    title = "4 Draw the first frame, then each from the one before"
-    return page(text, subject, read, Group(title, GOLD, drawn), save(add, decoded, "feedback-loop"))
+    title = "3 Draw the first frame, then each from the one before"
+    saved = save(add, Output(video, 0), "feedback-loop")
+    return page(text, subject, read, Group(title, GOLD, drawn), saved)

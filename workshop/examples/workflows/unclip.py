@@ -9,12 +9,11 @@ from .parts import (
     FRAMES,
     GREEN,
     IMAGE,
-    LOW,
     MODELS,
     OVER,
     STABLE_DIFFUSION,
     Subject,
-    draw_frames,
+    draw,
     drawn_page,
     motion,
     rotate,
@@ -28,22 +27,18 @@ def unclip(add: Graph, prompt: str) -> Subject:
     """One checkpoint with everything → a prompt that holds a picture."""
     checkpoint = add("unCLIPCheckpointLoader", models.UNCLIP, ckpt_name=models.UNCLIP["name"])
     picture = add("LoadImage", image=IMAGE)
-    positive, negative = texts(add, checkpoint["CLIP"], prompt)
+    said = texts(add, checkpoint["CLIP"], prompt)
     seen = add("CLIPVisionEncode", clip_vision=checkpoint["CLIP_VISION"], image=picture)
-    both = add("unCLIPConditioning", conditioning=positive, clip_vision_output=seen)
+    both = add("unCLIPConditioning", conditioning=said.positive, clip_vision_output=seen)
     canvas = add("EmptyLatentImage", width=SIZE, height=SIZE)
-    inside = row(
-        column(checkpoint, picture),
-        column(Space(0, OVER), negative, positive, seen),
-        column(Space(0, LOW), both),
-    )
+    inside = row(column(checkpoint, picture), column(Space(0, OVER), said.place, seen), both)
     return Subject(
         checkpoint["MODEL"],
         checkpoint["CLIP"],
         checkpoint["VAE"],
         checkpoint["CLIP_VISION"],
         Output(both, 0),
-        Output(negative, 0),
+        said.negative,
         canvas,
         Group(MODELS, GREEN, inside),
         STABLE_DIFFUSION,
@@ -73,12 +68,12 @@ picture are in one space.
 - **Rotate Conditioning** `strength`: 1 is the clip's own motion, 0 a still. `rotate_tokens` lets
   the text move as well.
 - **unCLIPConditioning** `strength`: how much of the picture; `noise_augmentation`: how freely.
-- **Frames to List** has to stay: ComfyUI adds up the image embeddings of a batch, so each frame is
-  drawn on its own. **Rebatch Images** collects them again.
+- **Draw** opens: **Frames to List** in it has to stay. ComfyUI adds up the image embeddings of a
+  batch, so each frame is drawn on its own. **Rebatch Images** collects them again.
 """)
     subject = unclip(add, "a mountain landscape, highly detailed")
     read = motion(add, subject)
     moved = rotate(add, subject, read, rotate_pooled=False, rotate_tokens=False)
-    drawn = draw_frames(add, subject, read, moved, 0.0)
+    drawn = draw(add, subject, read, moved, each=True)
     title = "Move it and draw, frame by frame"
     return drawn_page(add, text, subject, read, drawn, title, "unclip-image")
