@@ -12,7 +12,7 @@ from .page import CLIP_COLOUR, LEFT, MUTED, PIXEL_COLOUR, RIGHT, TEXT, Page, Say
 from .text import percent, tick
 
 TALL = 320  # px
-MOST_WORDS = 12
+MOST_WORDS, LEAST_ROOM = 12, 6
 
 
 def moved_prompt_report(
@@ -31,7 +31,7 @@ def moved_prompt_report(
     """
     return stacked(
         (90, lambda page: page.title(66, _title(reading))),
-        (TALL + 110, partial(_draw_reached, reading=reading)),
+        (TALL + 130, partial(_draw_reached, reading=reading)),
         (TALL + 110, partial(_draw_words, reading=reading, words=words)),
         (TALL + 130, partial(_draw_path, reading=reading, targets=targets)),
         say=say,
@@ -67,6 +67,7 @@ def _draw_words(page: Page, reading: Reading, words: Sequence[str]) -> None:
         return
     axes = page.axes(LEFT, 50, RIGHT - LEFT, TALL)
     axes.bar(range(len(most)), far[most].numpy(), color=PIXEL_COLOUR, width=0.7)
+    axes.set_xlim(-0.6, max(len(most), LEAST_ROOM) - 0.4)
     axes.set_xticks(range(len(most)), [words[i] for i in most.tolist()])
     axes.yaxis.set_major_formatter(tick)
 
