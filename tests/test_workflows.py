@@ -85,7 +85,6 @@ def small(prompt: Prompt) -> Prompt:
         ("Kandinsky22Encode", "steps"): STEPS,
         ("BasicScheduler", "steps"): STEPS,
         ("KSampler", "steps"): STEPS,
-        ("ClipDriftRotatePrompt", "steps"): STEPS,
         ("ContextWindowsManual", "context_length"): FRAMES // 2,
         ("ContextWindowsManual", "context_overlap"): FRAMES // 4,
     }

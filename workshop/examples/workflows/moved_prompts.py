@@ -26,10 +26,12 @@ CARRIER = "halfway across and at middle height"
 LARGE = 1024
 SD3 = Sampling(28, 4.5, "euler", "sgm_uniform")
 
-CLIP_FIRST = f"""1. **Load Video**: choose your clip, best one clear movement. Its first {FRAMES // FPS} seconds are
+CLIP_FIRST = f"""\
+1. **Load Video**: choose your clip, best one clear movement. Its first {FRAMES // FPS} seconds are
    used, at {FPS} frames a second: `sample_fps` and `max_frames` change that.
 """
-OPENAI_FIRST = f"""3. **Load OpenCLIP**: {models.OPENAI}, which reads the clip and leads back to the text. Switch
+OPENAI_FIRST = f"""\
+3. **Load OpenCLIP**: {models.OPENAI}, which reads the clip and leads back to the text. Switch
    `allow_download` on for the first run (1.7 GB).
 """
 THEN = """
