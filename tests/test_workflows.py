@@ -78,10 +78,13 @@ def small(prompt: Prompt) -> Prompt:
         ("ClipDriftShape", "frames"): FRAMES,
         ("EmptyLatentImage", "width"): SIZE,
         ("EmptyLatentImage", "height"): SIZE,
+        ("EmptySD3LatentImage", "width"): SIZE,
+        ("EmptySD3LatentImage", "height"): SIZE,
+        ("ClipDriftRotatePrompt", "steps"): STEPS,
+        ("ClipDriftRotatePrompt", "captions"): "on the left\non the right",
         ("Kandinsky22Encode", "steps"): STEPS,
         ("BasicScheduler", "steps"): STEPS,
         ("KSampler", "steps"): STEPS,
-        ("ClipDriftRotatePrompt", "steps"): STEPS,
         ("ContextWindowsManual", "context_length"): FRAMES // 2,
         ("ContextWindowsManual", "context_overlap"): FRAMES // 4,
     }
@@ -103,7 +106,7 @@ def results(entry: dict, prompt: Prompt, class_type: str) -> list[dict]:
 
 
 def test_they_are_numbered_so_that_names_sort():
-    assert [file.stem.partition("-")[0] for file in FILES] == [f"{n:02}" for n in range(1, 17)]
+    assert [file.stem.partition("-")[0] for file in FILES] == [f"{n:02}" for n in range(1, 19)]
     assert sorted(FILES) == FILES
 
 
