@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Set up everything the pack needs and use it: the demo, the tests, a server, the benchmark.
+"""Set up everything the pack needs and use it: the demo, tests, a server, renders, the benchmark.
 
     python3 run.py demo [--output DIR]
     python3 run.py test [pytest arguments]
     python3 run.py serve [--port PORT]
+    python3 run.py render WORKFLOW.json --out FOLDER
     python3 run.py bench --json FILE
 
 Everything is put in `.run/`: a virtual environment, ComfyUI's source, and a ComfyUI base directory
@@ -47,13 +48,14 @@ PACKAGES, TEST_PACKAGES = "packages", "test packages"
 LAYERS = {
     "demo": [PACKAGES],
     "serve": [PACKAGES],
+    "render": [PACKAGES],
     "test": [PACKAGES, TEST_PACKAGES],
     "bench": [PACKAGES, TEST_PACKAGES],
 }
 """What each command needs installed."""
 
 # GB to download and GB on disk, measured on Linux with Python 3.11.
-SIZES = {PACKAGES: (3.4, 6.5), TEST_PACKAGES: (0.2, 0.6)}
+SIZES = {PACKAGES: (3.4, 6.5), TEST_PACKAGES: (0.3, 0.8)}
 
 # What pip's lines of interest start with, and what its output holds when it has no index.
 PROGRESS_WORDS = ("Collecting", "Downloading", "Installing", "Successfully")
@@ -340,8 +342,15 @@ def program(command: str) -> list[str]:
     if command == "test":
         # Not `python -m pytest`: that puts the current folder on sys.path (see make_importable).
         return [venv_program("pytest")]
-    module = {"demo": "examples.demo", "serve": "rig.server", "bench": "bench"}[command]
-    return [venv_program("python"), "-m", f"pack.workshop.{module}"]
+    module = {
+        "demo": "workshop.examples.demo",
+        "serve": "workshop.rig.server",
+        "render": "farm",
+        "bench": "workshop.bench",
+    }[command]
+    # `render` has to be named to the command behind it, which has others.
+    rest = ["render"] if command == "render" else []
+    return [venv_program("python"), "-m", f"pack.{module}", *rest]
 
 
 def venv_program(name: str) -> str:

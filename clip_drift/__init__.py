@@ -7,6 +7,7 @@ into which space, `through` by way of a text tower) and `noise` (move the noise)
 
 The front door needs torch, numpy and einops only. What reads videos (`encode`, `video`), encoders
 (`openclip`), drift files (`files`) and reports (`report`) are modules to import by themselves.
+docs/layout.md has all modules on one page.
 """
 
 from .drift import Drift

@@ -80,8 +80,8 @@ class RotationSequence:
         )
         if vectors.ndim != 2 or len(vectors) < 2:
             raise DriftError(
-                "a motion needs two vectors or more, (F, N), but the trajectory is "
-                f"{tuple(vectors.shape)}: give more of them, or pairs."
+                f"the trajectory is {tuple(vectors.shape)}, but a motion needs vectors (F, N), two "
+                "or more: give more of them, or pairs."
             )
         points = unit(vectors.detach().cpu().double(), "frame")
         if float(angle(points[:1], points).max()) < STILL:

@@ -120,7 +120,7 @@ def _pickled_shapes(path: Path) -> Shapes:
             f"{path.name} holds Python code besides tensors, which is never run: "
             "use the same weights as .safetensors."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # a damaged pickle may be told to do anything that is allowed
         what = "is a TorchScript program" if "TorchScript" in str(error) else "cannot be read"
         raise DriftError(
             f"{path.name} {what}: download it again, or use the same weights as .safetensors."

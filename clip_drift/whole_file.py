@@ -5,26 +5,29 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A file to write, which takes its place when the block ends; if that fails, none is left.
+def whole_file(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+    """A file to write, itself or by its `name`, which takes its place when the block ends; if that
+    fails, none is left.
 
     Args:
         path: its folder exists. A file that is there already stays until then.
     """
     path = Path(path)
-    handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".unfinished")
-    try:
-        with os.fdopen(handle, "wb") as file:
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix=".", suffix=".unfinished", delete=False
+    ) as file:
+        try:
             yield file
-        os.chmod(unfinished, 0o666 & ~_umask())  # mkstemp lets nobody else read it
-        os.replace(unfinished, path)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise
+            file.close()
+            os.chmod(file.name, 0o666 & ~_umask())  # a temporary file is its owner's alone
+            os.replace(file.name, path)
+        finally:
+            file.close()
+            Path(file.name).unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -4,7 +4,7 @@ Its sequence is the text's hidden states and then four tokens of its own: the po
 time, the noisy embedding, and one learned token under which the prediction is read off.
 """
 
-import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from ..clip_drift.errors import DriftError
 from ..clip_drift.weight_files import Shapes
 from .attention import HeadsAttention, torch_attention
 from .files import count_numbered, setting
+from .time_embedding import TimeEmbedding
 
 OWN_TOKENS = 4
 HEAD_WIDTH = 64
@@ -95,8 +96,7 @@ class Prior(nn.Module):
         self.text_width = text_width
         self.pooled_width = pooled_width
         self.text_length = text_length
-        self.width = width
-        self.time_embedding = _TimeEmbedding(width, operations, place)
+        self.time_embedding = TimeEmbedding(width, width, partial(operations.Linear, **place))
         self.proj_in = operations.Linear(embedding, width, **place)
         self.embedding_proj = operations.Linear(pooled_width, width, **place)
         self.encoder_hidden_states_proj = operations.Linear(text_width, width, **place)
@@ -125,10 +125,9 @@ class Prior(nn.Module):
         Returns:
             (B, embedding), the clean normalised embedding.
         """
-        time = sinusoids(timestep.expand(len(x)), self.width).to(x)
         own = (
             self.embedding_proj(pooled),
-            self.time_embedding(time),
+            self.time_embedding(timestep.expand(len(x)), x),
             self.proj_in(x),
             self.prd_embedding[0].to(x).expand(len(x), -1),
         )
@@ -148,14 +147,6 @@ class Prior(nn.Module):
         return x * self.clip_std.to(x) + self.clip_mean.to(x)
 
 
-def sinusoids(timestep: Tensor, width: int) -> Tensor:
-    """(B,) times as (B, width) float32: cosines, then sines, of falling frequencies."""
-    half = width // 2
-    exponents = torch.arange(half, dtype=torch.float32, device=timestep.device) / half
-    angles = timestep.float()[:, None] * torch.exp(-math.log(10000) * exponents)
-    return torch.cat((angles.cos(), angles.sin()), dim=-1)
-
-
 def _causal_mask(text_mask: Tensor, h: Tensor) -> Tensor:
     """(B, 1, T, T) to add to the scores: no token sees later ones, or the text's padding."""
     tokens = h.shape[1]
@@ -163,16 +154,6 @@ def _causal_mask(text_mask: Tensor, h: Tensor) -> Tensor:
     later = torch.ones(tokens, tokens, dtype=torch.bool, device=h.device).triu(1)
     hidden = padding.to(h.device)[:, None, None, :] | later
     return hidden.to(h.dtype) * MASKED
-
-
-class _TimeEmbedding(nn.Module):
-    def __init__(self, width: int, operations, place: dict):
-        super().__init__()
-        self.linear_1 = operations.Linear(width, width, **place)
-        self.linear_2 = operations.Linear(width, width, **place)
-
-    def forward(self, time: Tensor) -> Tensor:
-        return self.linear_2(functional.silu(self.linear_1(time)))
 
 
 class _Block(nn.Module):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
 
 from ..clip_drift.errors import DriftError
 from ..clip_drift.weight_files import Shapes
 from .attention import HeadsAttention, torch_attention
 from .files import count_numbered, setting
+from .time_embedding import TimeEmbedding
 from .unet_blocks import DownStage, MiddleStage, Parts, UpStage, activate
 
 HEAD_DIM = 64  # the official model's, as are the two below
@@ -72,7 +71,7 @@ class Unet(nn.Module):
         last = len(channels) - 1
         first = channels[0]
 
-        self.time_embedding = TimeEmbedding(parts, first)
+        self.time_embedding = TimeEmbedding(first, parts.time, parts.linear)
         self.add_embedding = ImageTimeEmbedding(parts, embed_dim)
         self.encoder_hid_proj = ImageTokens(parts, embed_dim, tokens)
         self.conv_in = parts.conv(in_channels, first)
@@ -116,7 +115,7 @@ class Unet(nn.Module):
                 f"the decoder takes one image embedding of width {self.embed_dim}, but got "
                 f"{tuple(context.shape[1:])}: give it the prior's."
             )
-        time = self.time_embedding(timesteps, x.dtype) + self.add_embedding(embedding)
+        time = self.time_embedding(timesteps, x) + self.add_embedding(embedding)
         given = activate(time), self.encoder_hid_proj(embedding)
 
         x = self.conv_in(x)
@@ -128,23 +127,6 @@ class Unet(nn.Module):
             x = stage(x, skips, *given, block=("output", level), **options)
         x = self.conv_out(activate(self.conv_norm_out(x)))
         return x[:, : self.latent_channels]
-
-
-class TimeEmbedding(nn.Module):
-    """Sines and cosines of the time step, through two layers."""
-
-    def __init__(self, parts: Parts, inputs: int):
-        super().__init__()
-        self.inputs = inputs
-        self.linear_1 = parts.linear(inputs, parts.time)
-        self.linear_2 = parts.linear(parts.time, parts.time)
-
-    def forward(self, timesteps: Tensor, dtype: torch.dtype) -> Tensor:
-        half = self.inputs // 2
-        places = torch.arange(half, dtype=torch.float32, device=timesteps.device)
-        angles = timesteps[:, None].float() * torch.exp(places * (-math.log(10_000) / half))
-        waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
-        return self.linear_2(silu(self.linear_1(waves.to(dtype))))
 
 
 class ImageTimeEmbedding(nn.Module):

@@ -15,8 +15,8 @@ class ClipDriftFrames(io.ComfyNode):
             display_name="Frames to List",
             category="CLIP Drift/Frames",
             description="Split a batch of frames into a list, so that the nodes after it run once "
-            "a frame, in the memory of one frame. Start and count render a clip in chunks, or pick "
-            "the one prompt of a video model's clip.",
+            "per frame, in the memory of one frame. Start and count render a clip in chunks, or "
+            "pick the one prompt of a video model's clip.",
             search_aliases=["unbatch", "split batch", "low vram video", "animate", "clip drift"],
             inputs=[
                 io.Conditioning.Input("conditioning", tooltip="One prompt per frame, as a batch."),

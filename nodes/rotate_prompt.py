@@ -19,6 +19,8 @@ from .core import sockets
 from .core.advice import frames_advice
 from .core.caption_prompts import encode_captions, tower_vectors
 from .core.encoders import ManagedOpenClip
+from .core.language import say
+from .core.message import with_warnings
 from .core.moved_prompt import (
     free_words,
     invert_prompt,
@@ -187,13 +189,15 @@ class ClipDriftRotatePrompt(io.ComfyNode):
         else:
             result = job.by_inversion(whole, phrases, words, keep, smooth, steps)
         conditioning, found, targets, tokens, note = result
-        plots = moved_prompt_report(found, targets, tokens).unsqueeze(0)
-        lines = "\n".join(found.lines())
-        shown = f"{note}\n{_summary(found, whole)}"
+        plots = moved_prompt_report(found, targets, tokens, say).unsqueeze(0)
+        lines = map(say, found.lines())
+        advice = found.advice() if any(walk.strength) else None
+        said = "\n".join([note, _summary(found, whole)])
+        shown = with_warnings(said, [say(advice)] if advice else [])
         return io.NodeOutput(
             conditioning,
             len(walk),
-            f"{note}\n{lines}",
+            "\n".join([note, *lines]),
             plots,
             ui={**ui.PreviewImage(plots, cls=cls).as_dict(), "text": (shown,)},
         )
@@ -284,7 +288,13 @@ class _Job:
         before = (targets @ vector[0]).float()
         still = Moved(torch.zeros(len(targets), 1, 1), before, torch.ones_like(before))
         found = self._read(still, targets, phrases)
-        return conditioning, found, targets, ["end of text"], "the end token moved, exactly"
+        return (
+            conditioning,
+            found,
+            targets,
+            [say("end of text")],
+            say("the end token moved, exactly"),
+        )
 
     def by_captions(self, whole, phrases):
         # The prompt itself comes first: at strength 0 it is the nearest.
@@ -297,7 +307,13 @@ class _Job:
         moved = Moved(torch.zeros(len(targets), 1, 1), before, path.cosines)
         found = reading(moved, targets, vectors, [whole, *phrases])
         count = len(set(path.indices[:, 0].tolist()))
-        return conditioning, found, targets, [whole], f"{count} captions of {len(texts)} say it"
+        return (
+            conditioning,
+            found,
+            targets,
+            [whole],
+            say("{count} captions of {texts} say it", count=count, texts=len(texts)),
+        )
 
     def _read(self, moved: Moved, targets: Tensor, phrases: list[str]) -> Reading:
         texts = [behind(self.text, phrase) for phrase in phrases]
@@ -306,9 +322,15 @@ class _Job:
 
 
 def _summary(found: Reading, whole: str) -> str:
-    share = 100 * float(found.reached.mean())
-    lost = f" · frames {', '.join(map(str, found.lost))} ran out of range" if found.lost else ""
-    return f"“{whole}” · {len(found.after)} frames · {share:.0f} % of the way{lost}"
+    said = say(
+        "“{text}” · {frames} frames · {share:.0f} % of the way",
+        text=whole,
+        frames=len(found.after),
+        share=100 * float(found.reached.mean()),
+    )
+    if not found.lost:
+        return said
+    return said + say(" · frames {lost} ran out of range", lost=", ".join(map(str, found.lost)))
 
 
 NODES = [ClipDriftRotatePrompt]

@@ -6,8 +6,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from pack.farm.client import node
 from pack.workshop.rig import prompts
-from pack.workshop.rig.client import node
 from pack.workshop.rig.kandinsky_weights import small_movq, small_prior, small_unet
 from safetensors.torch import save_file
 from torch import Tensor

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from pack.farm.client import node
 from pack.workshop.rig import prompts
-from pack.workshop.rig.client import node
 from pack.workshop.rig.paths import PACK, REPO, RUN_DIR
 from pack.workshop.rig.server import ComfyServer
 from pack.workshop.rig.weights_animatediff import motion_module

@@ -3,6 +3,7 @@
     clip_drift <- nodes.core <- nodes
     clip_drift <- kandinsky22 <- kandinsky22.nodes -> nodes.core
     all of these <- extension <- workshop, tests -> run
+    farm <- workshop, tests
 
 Files are read, not run. Modules are named within the pack: "nodes.core.sockets"; "" is its root.
 """
@@ -22,6 +23,7 @@ ALL = (
     "nodes",
     "nodes.core",
     "extension",
+    "farm",
     "workshop",
     "run",
 )
@@ -33,13 +35,14 @@ MAY_IMPORT = {
     "nodes.core": ("clip_drift",),
     "nodes": ("nodes.core", "clip_drift"),
     "extension": ("nodes", "nodes.core", "kandinsky22.nodes", "kandinsky22", "clip_drift"),
+    "farm": (),
     "run": (),
-    "workshop": ("extension", "kandinsky22", "clip_drift", "run"),
+    "workshop": ("extension", "nodes", "nodes.core", "farm", "kandinsky22", "clip_drift", "run"),
     "tests": tuple(ALL),
     "": ("extension",),
 }
-OWN = ("clip_drift", "kandinsky22", "nodes", "extension", "workshop", "tests")
-PUBLISHED = ("clip_drift", "kandinsky22", "nodes", "extension", "__init__")
+OWN = ("clip_drift", "kandinsky22", "nodes", "extension", "farm", "workshop", "tests")
+PUBLISHED = ("clip_drift", "kandinsky22", "nodes", "extension", "farm", "__init__")
 COMFYUI = {
     *("comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths"),
     *("latent_preview", "node_helpers", "nodes", "server"),
@@ -198,5 +201,5 @@ def test_the_checks_find_what_they_are_for(check, found, tmp_path):
 
 
 def test_the_client_needs_only_pythons_own_library():
-    names = {name for name, *_ in imports_of(REPO)["workshop.rig.client"]}
+    names = {name for name, *_ in imports_of(REPO)["farm.client"]}
     assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names - {"subprocess"}

@@ -5,8 +5,8 @@ Batch, list, chunks, loop and core's context windows, with a prompt and a noise 
 
 import pytest
 import torch
+from pack.farm.client import node
 from pack.workshop.rig import prompts
-from pack.workshop.rig.client import node
 from safetensors.torch import load
 
 FRAMES = 3

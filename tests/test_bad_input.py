@@ -8,8 +8,8 @@ import pytest
 import torch
 from pack.clip_drift.drift import Drift
 from pack.clip_drift.files import save_drift
+from pack.farm.client import NodeError, node
 from pack.workshop.rig import prompts
-from pack.workshop.rig.client import NodeError, node
 from pack.workshop.rig.clips import write_clip
 from safetensors.torch import save_file
 

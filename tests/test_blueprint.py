@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from pack.workshop.rig.ui_to_api import INSIDE as INPUT
-from pack.workshop.rig.ui_to_api import OUTSIDE as OUTPUT
-from pack.workshop.rig.ui_to_api import inputs_of, widget_values
+from pack.farm.ui_subgraphs import INSIDE as INPUT
+from pack.farm.ui_subgraphs import OUTSIDE as OUTPUT
+from pack.farm.ui_to_api import inputs_of, widget_values
 
 FILES = sorted((Path(__file__).resolve().parent.parent / "subgraphs").glob("*.json"))
 

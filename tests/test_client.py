@@ -5,7 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from pack.workshop.rig.client import Client, NodeError, ServerError, UnreachableError, node
+from pack.farm.client import Client, NodeError, ServerError, UnreachableError, node
 
 FAULT = {"class_type": "KSampler", "errors": [{"message": "Too small", "details": "steps: -1"}]}
 ANSWERS = {

@@ -9,9 +9,9 @@ from pack.clip_drift.drift import Drift
 from pack.clip_drift.report import comparison_report
 from pack.clip_drift.report.score_rows import ROW
 from pack.clip_drift.scores import Scores, compare
+from pack.farm.client import node
 from pack.tests.paths import randn, trajectory
 from pack.workshop.rig import prompts
-from pack.workshop.rig.client import node
 
 
 def drift(frames: int, pictures: bool = True, seed: int = 1, **names) -> Drift:

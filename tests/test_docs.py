@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from pack.farm.ui_to_api import inputs_of
 from pack.workshop.rig.paths import REPO
-from pack.workshop.rig.ui_to_api import inputs_of
 from PIL import Image
 
 PAGES = REPO / "web" / "docs"

@@ -5,6 +5,7 @@ import math
 import os
 import pickle
 import struct
+import tempfile
 
 import pytest
 import torch
@@ -148,13 +149,14 @@ def test_no_half_written_file_is_left_when_the_last_step_fails(path, monkeypatch
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's always full device")
 def test_no_half_written_file_is_left_when_the_disk_is_full(path, monkeypatch):
-    real = os.fdopen
+    real = tempfile.NamedTemporaryFile
 
-    def onto_a_full_disk(handle, mode):
-        os.dup2(os.open("/dev/full", os.O_WRONLY), handle)
-        return real(handle, mode)
+    def on_a_full_disk(**options):
+        file = real(**options)
+        os.dup2(os.open("/dev/full", os.O_WRONLY), file.fileno())
+        return file
 
-    monkeypatch.setattr(os, "fdopen", onto_a_full_disk)
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", on_a_full_disk)
     with pytest.raises(OSError, match="No space left"):
         save_drift(make(), path)
     assert os.listdir(path.parent) == []

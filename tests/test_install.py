@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from pack.farm.client import NodeError, node
 from pack.workshop.rig import prompts
-from pack.workshop.rig.client import NodeError, node
 from pack.workshop.rig.install import (
     bare_clone,
     fresh_comfyui,

@@ -97,19 +97,17 @@ GIVEN = Given(embedding(4), embedding(5))
 
 @pytest.mark.parametrize("clip", [False, True])
 def test_ten_steps_of_ddim(decoder, clip):
-    expected = kandinsky_oracle.run_ddim(reference_of(decoder.weights), START, GIVEN, 10, clip)
-    out = kandinsky_sampling.run_ddim(decoder.model(clip), START, GIVEN, 10)
+    unet = reference_of(decoder.weights)
+    expected = kandinsky_oracle.run("ddim", unet, START, GIVEN, 10, clip)
+    out = kandinsky_sampling.run("ddim", decoder.model(clip), START, GIVEN, 10)
     assert relative(out, expected) < 1e-3
     assert (out.abs().max() <= 1) == clip  # unclipped, these weights lead far out
 
 
 def test_twenty_five_steps_of_ddpm_with_the_official_clip(decoder):
-    def seeded() -> torch.Generator:
-        return torch.Generator().manual_seed(6)
-
     unet = reference_of(decoder.weights)
-    expected = kandinsky_oracle.run_ddpm(unet, START, GIVEN, 25, seeded())
-    out = kandinsky_sampling.run_ddpm(decoder.model(clip_x0=True), START, GIVEN, 25, seeded())
+    expected = kandinsky_oracle.run("ddpm", unet, START, GIVEN, 25)
+    out = kandinsky_sampling.run("ddpm", decoder.model(clip_x0=True), START, GIVEN, 25)
     assert relative(out, expected) < 1e-3
 
 

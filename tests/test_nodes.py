@@ -7,8 +7,8 @@ import pytest
 import torch
 from pack.clip_drift.drift import Drift
 from pack.clip_drift.files import load_drift
+from pack.farm.client import node
 from pack.workshop.rig import prompts
-from pack.workshop.rig.client import node
 from safetensors.torch import load
 
 FRAMES = 3

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from pack.workshop.bench.semantics_table import PAGE, marks
+from pack.workshop.bench.tables import PAGE, TABLES, marks
 from pack.workshop.rig.paths import EXAMPLES, REPO
 from PIL import Image
 
@@ -70,7 +70,7 @@ def test_every_page_is_linked():
         assert any(f"{page.name})" in text for text in texts), page.name
 
 
-@pytest.mark.parametrize("bench", ["semantics", "text_semantics"])
+@pytest.mark.parametrize("bench", TABLES)
 def test_the_page_of_figures_has_a_place_for_each_table(bench):
     begin, end = marks(bench)
     text = PAGE.read_text(encoding="utf-8")

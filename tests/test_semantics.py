@@ -11,8 +11,17 @@ from functools import partial
 
 import pytest
 import torch
-from pack.workshop.bench import semantics, semantics_table, trials
-from pack.workshop.mini import evaluate, exported
+from pack.workshop.bench import (
+    confirm,
+    consistency,
+    semantics,
+    tables,
+    text_semantics,
+    trials,
+    weighting,
+)
+from pack.workshop.bench.results import Results, key_of
+from pack.workshop.mini import evaluate, exported, small_sd
 from pack.workshop.mini.classifier import Classifier, shipped_classifier
 from pack.workshop.rig.paths import MODELS
 from pack.workshop.world import motions
@@ -30,11 +39,6 @@ def mini() -> exported.Mini:
 @pytest.fixture(scope="module")
 def judge() -> Classifier:
     return shipped_classifier()
-
-
-@pytest.fixture(scope="module")
-def measured() -> dict:
-    return json.loads(semantics.RESULTS.read_text(encoding="utf-8"))
 
 
 # --- The models -----------------------------------------------------------------------------------
@@ -144,15 +148,69 @@ def test_figures_of_ideal_frames_are_ideal(mini, judge):
 # --- What the page says --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bench", ["semantics", "text_semantics"])
+@pytest.mark.parametrize("bench", tables.TABLES)
 def test_the_page_holds_the_table_that_was_measured(bench):
     measured = json.loads(semantics.RESULTS.with_stem(bench).read_text(encoding="utf-8"))
-    page = semantics_table.PAGE.read_text(encoding="utf-8")
-    begin, end = semantics_table.marks(bench)
-    assert f"{begin}\n{semantics_table.table(measured)}\n{end}" in page
+    assert tables.between_marks(measured, bench) in tables.PAGE.read_text(encoding="utf-8")
 
 
-def test_the_table_is_of_the_shipped_weights_and_has_every_row(measured):
-    assert measured["weights"] == semantics.weights_digest(MODELS)
-    names = [(row["name"], row["strength"]) for row in measured["rows"]]
-    assert names == [(row.name, row.strength) for row in semantics.rows()]
+def keys(rows: list) -> list[tuple]:
+    return [(row.name, row.strength) for row in rows]
+
+
+def test_tables_are_of_the_shipped_weights_and_have_every_row(mini):
+    sd = small_sd.load_mini_sd(MODELS)
+    wanted = {
+        "semantics": keys(semantics.rows()),
+        "text_semantics": keys(text_semantics.rows(text_semantics.Encoder(sd))),
+        "confirm": [key for group in confirm.groups(mini, sd) for key in keys(group.named)],
+        "consistency": [way.key for way in consistency.ways()],
+    }
+    assert wanted.keys() == tables.TABLES.keys()
+    for bench, order in wanted.items():
+        measured = json.loads(semantics.RESULTS.with_stem(bench).read_text(encoding="utf-8"))
+        models = () if bench == "semantics" else (small_sd.FILE,)
+        assert measured["weights"] == semantics.weights_digest(MODELS, *models)
+        assert [key_of(row) for row in measured["rows"]] == order
+
+
+def test_fresh_pairs_are_of_no_other_benchs_seeds(mini):
+    """A motion's pairs begin a million apart; the threshold's tuning began 20 million further."""
+    taken = range(trials.SEED, weighting.TUNING + 1_000_000 * len(motions.MOTIONS))
+    for trial in trials.make_trials(mini, motions.MOTIONS, 1, confirm.FRESH):
+        assert trial.seed >= world.HELD_OUT
+        assert trial.seed not in taken
+
+
+# --- A file of figures ----------------------------------------------------------------------------
+
+
+def test_a_run_goes_on_from_its_file(tmp_path):
+    file, about, order = tmp_path / "bench.json", {"weights": "a"}, [("one", 1.0), ("two", None)]
+    results = Results(file, about, order, saving=True)
+    results.add({"name": "two", "strength": None, "r": 0.5})
+    results = Results(file, about, order, saving=True)
+    assert results.known(("two", None))["r"] == 0.5
+    assert results.known(("one", 1.0)) == {}
+    results.add({"name": "one", "strength": 1.0, "r": 0.25})
+    saved = json.loads(file.read_text(encoding="utf-8"))
+    assert [row["name"] for row in saved["rows"]] == ["one", "two"]
+    assert saved == results.whole
+    for other in (Results(file, {"weights": "b"}, order), Results(file, about, order, anew=True)):
+        assert other.known(("two", None)) == {}
+
+
+def test_a_run_draws_only_what_is_not_known(tmp_path, mini, judge):
+    row = next(row for row in semantics.rows() if row.name == "frozen")
+    pairs = trials.make_trials(mini, ["across"], 1)
+    asked = []
+
+    def draw(row, pairs, start):
+        asked.append(start)
+        return world.render(pairs[0].ideal[semantics.SHOWN])
+
+    results = Results(tmp_path / "bench.json", {}, keys([row]))
+    (first,) = semantics.run(judge, pairs, [row], draw, results)
+    assert asked == list(trials.STARTS)
+    assert semantics.run(judge, pairs, [row], draw, results) == [first]
+    assert asked == list(trials.STARTS)

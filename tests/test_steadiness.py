@@ -1,10 +1,16 @@
-"""The steadiness measures, on clips of the toy world that are drawn from the truth."""
+"""Steadiness: its measures, on clips of the toy world that are drawn from the truth, and the bench
+of Attend to First Frame on a few of Mini SD's."""
 
 import math
 
 import pytest
 import torch
+from pack.workshop.bench import consistency
 from pack.workshop.bench.steadiness import steadiness, temporal_flickering
+from pack.workshop.bench.trials import Trial, make_trials
+from pack.workshop.mini.exported import load_mini
+from pack.workshop.mini.small_sd import MiniSD, load_mini_sd
+from pack.workshop.rig.paths import MODELS
 from pack.workshop.world.motions import FRAMES, MOTIONS, draw_clip
 from pack.workshop.world.scenes import HELD_OUT, SHAPES, Scenes, render
 
@@ -79,3 +85,49 @@ def test_background_consistency():
     found = steadiness(render(scenes), "across", scenes, scenes.shape, embeddings).background
     to_first = (8 * 0.6 + 7 * 1.0) / 15
     assert found == pytest.approx((0.6 + to_first) / 2)
+
+
+# --- Attention to other frames, in Mini SD --------------------------------------------------------
+
+SHOWN = 3
+
+
+@pytest.fixture(scope="module")
+def sd() -> MiniSD:
+    return load_mini_sd()
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[Trial]:
+    return make_trials(load_mini(MODELS), ["across"], 2, SEED)
+
+
+def drawn(sd: MiniSD, pairs: list[Trial], attending: tuple | None) -> torch.Tensor:
+    contexts = [sd.read(trial.captions[:SHOWN]) for trial in pairs]
+    noises = [consistency.own_noise(trial)[:SHOWN] for trial in pairs]
+    return consistency.draw(sd, contexts, noises, attending)
+
+
+@pytest.mark.parametrize("mode", ["first", "first and own", "first and previous"])
+def test_attention_changes_all_frames_but_the_first(sd, pairs, mode):
+    """Frame 0 attends to itself alone. Pictures are in 0..1; one step of 8 bits is 0.004."""
+    alone, half, whole = (
+        drawn(sd, pairs[:1], attending) for attending in (None, (mode, 0.5), (mode, 1.0))
+    )
+    assert (whole[0] - alone[0]).abs().max() < 1e-3
+    assert (whole[1:] - alone[1:]).abs().amax((1, 2, 3)).min() > 0.004
+    assert (half - alone).abs().mean() < (whole - alone).abs().mean()
+
+
+def test_pairs_drawn_together_do_not_see_each_other(sd, pairs):
+    attending = ("first and own", 1.0)
+    together = drawn(sd, pairs, attending)
+    apart = torch.cat([drawn(sd, [trial], attending) for trial in pairs])
+    assert (together - apart).abs().max() < 1e-3
+
+
+def test_the_first_frames_own_noise_is_the_one_noise(pairs):
+    own, one = (consistency.NOISES[name](pairs[0]) for name in ("own", "one"))
+    assert torch.equal(own[0], one[0])
+    assert all(torch.equal(frame, one[0]) for frame in one)
+    assert not torch.equal(own[1], own[0])

@@ -45,18 +45,18 @@ def prose(file: Path) -> Iterator[tuple[int, str]]:
             yield from enumerate(node.value.value.splitlines(), node.lineno)
 
 
-@pytest.mark.parametrize("pattern", PROSE)
-def test_docstrings_and_comments_are_written_in_one_way(pattern):
+def test_docstrings_and_comments_are_written_in_one_way():
     files = [*REPO.glob("*.py")]
-    for folder in ("clip_drift", "kandinsky22", "nodes", "workshop", "tests"):
+    for folder in ("clip_drift", "kandinsky22", "nodes", "farm", "workshop", "tests"):
         files += (REPO / folder).rglob("*.py")
     found = [
-        f"{file.relative_to(REPO)}:{number}: {line.strip()}"
+        f"{file.relative_to(REPO)}:{number}: {line.strip()} ({advice})"
         for file in files
         for number, line in prose(file)
+        for pattern, advice in PROSE.items()
         if re.search(pattern, line)
     ]
-    assert not found, "\n".join([PROSE[pattern], *found])
+    assert not found, "\n".join(found)
 
 
 def test_errors_of_the_library_name_no_node():
@@ -75,3 +75,19 @@ def test_errors_of_the_library_name_no_node():
                     if isinstance(part, ast.Constant) and isinstance(part.value, str)
                 )
                 assert not [name for name in names if name in said], said
+
+
+def test_the_maps_name_every_room():
+    """What CONTRIBUTING and docs/layout.md draw, room by room."""
+    whole = (REPO / "CONTRIBUTING.md").read_text(encoding="utf-8").split("```")[3]
+    method = (REPO / "docs" / "layout.md").read_text(encoding="utf-8")
+    command = ["git", "ls-files"]
+    tracked = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True).stdout
+    for path in map(Path, tracked.splitlines()):
+        top, *rest = path.parts
+        if rest and not top.startswith("."):
+            assert re.search(rf"^{top}/", whole, re.M), path
+        if top == "workshop" and len(rest) > 1:
+            assert re.search(rf"^  {rest[0]}/", whole, re.M), path
+        if top in ("clip_drift", "kandinsky22") and path.suffix == ".py" and "__" not in rest[0]:
+            assert re.search(rf"(^|  ){rest[0]}(/?  |$|/?\b)", method, re.M), path

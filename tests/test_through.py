@@ -186,7 +186,7 @@ def test_it_descends_the_objective(tower, prompt, targets):
     total = total + smooth * deltas.diff(dim=0).square().sum()
     (slope,) = torch.autograd.grad(total, deltas)
     one = invert(
-        tower, prompt, targets, FREE, keep=keep, smooth=smooth, steps=1, start=start
+        tower, prompt, targets, FREE, keep=keep, smooth=smooth, steps=1, start=start, rate=0.01
     ).deltas
     free = FREE > 0
     clear = slope[1:, free].abs() > 1e-5
@@ -202,8 +202,8 @@ def test_smoothness_brings_neighbours_together(tower, prompt, targets):
 def test_a_word_that_is_half_free_moves_less(tower, prompt, targets):
     half = FREE.clone()
     half[7] = 0.5
-    whole_way = invert(tower, prompt, targets, FREE, steps=3).per_token[1:]
-    half_way = invert(tower, prompt, targets, half, steps=3).per_token[1:]
+    whole_way = invert(tower, prompt, targets, FREE, steps=3, rate=0.1).per_token[1:]
+    half_way = invert(tower, prompt, targets, half, steps=3, rate=0.1).per_token[1:]
     # Adam's steps are about as long for every entry, whatever its slope: half of a word's is left.
     ratio = (half_way / whole_way)[:, 7]
     assert ((ratio > 0.4) & (ratio < 0.6)).all()
@@ -242,13 +242,13 @@ def test_a_frame_that_breaks_keeps_its_last_good_state(tower, prompt, targets, m
             cosines[3] = torch.nan * cosines[3]
         return cosines
 
-    good = float(invert(tower, prompt, targets, FREE, steps=2).deltas[3].norm()) + 1e-6
+    good = float(invert(tower, prompt, targets, FREE, steps=2, rate=0.1).deltas[3].norm()) + 1e-6
     monkeypatch.setattr(inversion._Problem, "cosines", broken)
-    moved = invert(tower, prompt, targets, FREE, steps=10)
+    moved = invert(tower, prompt, targets, FREE, steps=10, rate=0.1)
     monkeypatch.undo()
     assert moved.lost == (3,)
-    expected = invert(tower, prompt, targets, FREE, steps=10)
-    after_two = invert(tower, prompt, targets, FREE, steps=2)
+    expected = invert(tower, prompt, targets, FREE, steps=10, rate=0.1)
+    after_two = invert(tower, prompt, targets, FREE, steps=2, rate=0.1)
     assert torch.equal(moved.deltas[3], after_two.deltas[3])
     assert torch.equal(moved.deltas[5], expected.deltas[5])
 
@@ -390,6 +390,16 @@ def test_the_reading_says_what_each_frame_says(tower, prompt, targets):
     assert len(lines) == 6
     assert lines[0].startswith("frame 0: here")
     assert f"{100 * float(moved.reached[-1]):.0f} %" in lines[-1]
+
+
+def test_the_reading_says_what_to_change(tower, prompt, targets):
+    def advice(free, targets, steps):
+        moved = invert(tower, prompt, targets, free, keep=0.0, steps=steps)
+        return reading(moved, targets, targets[:1], ["here"]).advice()
+
+    assert advice(FREE, targets, 100) is None
+    assert "Try another carrier" in advice(FREE, targets, 0)
+    assert "already stands" in advice(FREE, targets[:1].repeat(6, 1), 1)
 
 
 def _as_hugging_face(state):

@@ -11,6 +11,17 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from pack.farm.client import Prompt
+from pack.farm.ui_subgraphs import INSIDE, OUTSIDE
+from pack.farm.ui_to_api import (
+    NOTES,
+    WorkflowError,
+    ids_of,
+    inputs_of,
+    replace_values,
+    ui_to_api,
+    widget_values,
+)
 from pack.tests.graph_layout import (
     behind_nodes,
     box_of,
@@ -24,19 +35,7 @@ from pack.tests.graph_layout import (
 from pack.workshop.examples.build import build
 from pack.workshop.examples.workflows.models import STAND_INS, use_stand_ins
 from pack.workshop.examples.workflows.parts import IMAGE
-from pack.workshop.rig.client import Prompt
 from pack.workshop.rig.server import ComfyServer
-from pack.workshop.rig.ui_to_api import (
-    INSIDE,
-    NOTES,
-    OUTSIDE,
-    WorkflowError,
-    ids_of,
-    inputs_of,
-    replace_values,
-    ui_to_api,
-    widget_values,
-)
 from PIL import Image, ImageSequence
 
 REPO = Path(__file__).resolve().parent.parent
@@ -79,10 +78,18 @@ def small(prompt: Prompt) -> Prompt:
         ("ClipDriftShape", "frames"): FRAMES,
         ("EmptyLatentImage", "width"): SIZE,
         ("EmptyLatentImage", "height"): SIZE,
+        ("EmptySD3LatentImage", "width"): SIZE,
+        ("EmptySD3LatentImage", "height"): SIZE,
+        ("ClipDriftRotatePrompt", "steps"): STEPS,
+        ("ClipDriftRotatePrompt", "captions"): "on the left\non the right",
         ("Kandinsky22Encode", "steps"): STEPS,
         ("BasicScheduler", "steps"): STEPS,
         ("KSampler", "steps"): STEPS,
+        ("ContextWindowsManual", "context_length"): FRAMES // 2,
+        ("ContextWindowsManual", "context_overlap"): FRAMES // 4,
     }
+    if ids_of(prompt, "SplitSigmas"):  # one step before each cut, and one behind
+        overrides |= {("BasicScheduler", "steps"): 3, ("SplitSigmas", "step"): 1}
     replace_values(prompt, overrides)
     use_stand_ins(prompt)
     return prompt
@@ -99,7 +106,7 @@ def results(entry: dict, prompt: Prompt, class_type: str) -> list[dict]:
 
 
 def test_they_are_numbered_so_that_names_sort():
-    assert [file.stem.partition("-")[0] for file in FILES] == [f"{n:02}" for n in range(1, 14)]
+    assert [file.stem.partition("-")[0] for file in FILES] == [f"{n:02}" for n in range(1, 19)]
     assert sorted(FILES) == FILES
 
 
@@ -367,6 +374,7 @@ INFO = {
             "hidden": {"prompt": "PROMPT"},
         },
     },
+    "Source": {"input": {}},
 }  # fmt: skip
 
 
@@ -381,10 +389,12 @@ def test_values_are_named_in_order_and_links_replace_them():
         inputs=[{"name": "model", "link": None}, {"name": "strength", "link": 5}],
         widgets_values=[7, "fixed", "tuned", 23.0, 1.0, "b"],
     )
-    workflow["nodes"].append(note)
+    workflow["nodes"] += [note, {"id": 1, "type": "Source"}]
 
     inputs = {"seed": 7, "mode": "tuned", "mode.crf": 23.0, "strength": ["1", 2], "name": "b"}
-    assert ui_to_api(workflow, INFO) == {"3": {"class_type": "Sampler", "inputs": inputs}}
+    sampler = {"class_type": "Sampler", "inputs": inputs}
+    source = {"class_type": "Source", "inputs": {}}
+    assert ui_to_api(workflow, INFO) == {"3": sampler, "1": source}
 
 
 def link(number, source, output, target, index) -> dict:
@@ -407,6 +417,7 @@ def nested() -> dict:
     }
     core = {
         "id": "core",
+        "inputs": [{"name": "image"}, {"name": "much"}],
         "nodes": [mix],
         "links": [link(1, -10, 0, 3, 0), link(2, -10, 1, 3, 1), link(3, 3, 0, -20, 0)],
     }
@@ -418,6 +429,7 @@ def nested() -> dict:
     }
     box = {
         "id": "box",
+        "inputs": [{"name": "image"}, {"name": "first"}, {"name": "then"}],
         "nodes": [second, inner],  # not in the order in which they take from each other
         "links": [
             link(1, -10, 0, 7, 0),
@@ -456,20 +468,15 @@ def test_subgraphs_are_laid_flat_as_the_front_end_does_it():
     }
 
 
-def test_a_muted_subgraph_is_refused():
-    workflow = nested()
-    workflow["nodes"][1]["mode"] = 4
-    with pytest.raises(WorkflowError, match="muted or bypassed"):
-        ui_to_api(workflow, NESTED_INFO)
-
-
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"mode": 2}, "muted or bypassed"),
-        ({"mode": 4}, "muted or bypassed"),
         ({"type": "Unknown"}, "not known"),
-        ({"type": "Reroute"}, "front end only"),
+        ({"inputs": [{"name": "model", "link": 6}]}, "link that is missing"),
+        (
+            {"inputs": [{"name": "model", "link": 5}], "widgets_values": [7, "f", "plain", 1, "a"]},
+            "from node 1, which is missing",
+        ),
         ({"widgets_values": [7, "fixed"]}, "too few values"),
     ],
 )

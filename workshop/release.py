@@ -33,13 +33,14 @@ def missing(config: dict, changes: str, tag: str | None = None) -> list[str]:
         tag: what was pushed, such as v0.4.0.
     """
     version, comfy = config["project"]["version"], config["tool"]["comfy"]
+    repository = config["project"]["urls"].get("Repository", "")
     problems = []
     if tag is not None and tag != f"v{version}":
         problems.append(f"The tag is {tag}, but pyproject.toml says {version}.")
     if not re.search(rf"^## {re.escape(version)}$", changes, flags=re.M):
         problems.append(f"CHANGELOG.md has no entry {version}.")
     for name, value in (
-        ("Repository, the address of the repository,", config["project"]["urls"]["Repository"]),
+        ("Repository, the address of the repository,", repository),
         ("Icon, the address of docs/pictures/icon.svg there,", comfy["Icon"]),
     ):
         if not value.startswith("https://"):

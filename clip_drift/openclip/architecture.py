@@ -29,7 +29,9 @@ def read_config(path: Path) -> Config:
         content = json.loads(path.read_text(encoding="utf-8"))
         model_cfg = content.get("model_cfg", content)
         towers = model_cfg["vision_cfg"], model_cfg["text_cfg"], model_cfg["embed_dim"]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        if not all(isinstance(tower, dict) for tower in towers[:2]):
+            raise TypeError("a tower is no object")
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         raise DriftError(
             f"{path.name} is not a config of open_clip ({type(error).__name__}: {error}): use the "
             "model's own open_clip_config.json, or remove the file."

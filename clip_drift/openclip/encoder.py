@@ -47,8 +47,8 @@ class OpenClipEncoder:
         self.size = int(sides[0])
         self.model = model.train(False).requires_grad_(False)
         self.dtype = dtype
-        self.mean = tuple(preprocess["mean"])
-        self.std = tuple(preprocess["std"])
+        self.mean = _per_colour(preprocess["mean"])
+        self.std = _per_colour(preprocess["std"])
         self._make_tokenizer = tokenizer
         self._tokenizer = None
 
@@ -99,17 +99,24 @@ def build_encoder(
                 f"local-dir:{folder}", precision=precision, pretrained_text=False
             )
         open_clip.load_checkpoint(model, str(weights), weights_only=True)
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+        tokenizer = partial(
+            build_tokenizer, open_clip, config.model_cfg["text_cfg"], weights.parent, name
+        )
+        return OpenClipEncoder(name, model, dtype, tokenizer)
+    except DriftError:
+        raise
+    except Exception as error:  # a config may say anything, and open_clip checks nothing of it
         reason = " ".join(str(error).split())[:200]
         raise DriftError(
             f"{weights.name} does not fit the architecture that its config or name tells "
             f"({reason}): use the open_clip_config.json that belongs to it."
         ) from error
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
-    tokenizer = partial(
-        build_tokenizer, open_clip, config.model_cfg["text_cfg"], weights.parent, name
-    )
-    return OpenClipEncoder(name, model, dtype, tokenizer)
+
+
+def _per_colour(values) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue
 
 
 def resolve_precision(precision: str, device: str | torch.device) -> str:

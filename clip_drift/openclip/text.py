@@ -103,11 +103,12 @@ def build_tokenizer(open_clip: ModuleType, text_cfg: dict, folder: Path, name: s
     Raises:
         DriftError: the tokenizer is not on this computer.
     """
-    options = dict(text_cfg.get("tokenizer_kwargs") or {})
-    options["context_length"] = text_cfg.get("context_length", 77)
     hub_name = text_cfg.get("hf_tokenizer_name")
-    wanted = hub_name or options.get("bpe_path", "open_clip's own")
+    wanted = hub_name or "of its config"
     try:
+        options = dict(text_cfg.get("tokenizer_kwargs") or {})
+        wanted = hub_name or options.get("bpe_path", "open_clip's own")
+        options["context_length"] = text_cfg.get("context_length", 77)
         if hub_name:
             local = folder / hub_name
             return open_clip.tokenizer.HFTokenizer(
@@ -119,7 +120,7 @@ def build_tokenizer(open_clip: ModuleType, text_cfg: dict, folder: Path, name: s
         if "bpe_path" in options:
             options["bpe_path"] = str(folder / options["bpe_path"])
         return open_clip.tokenizer.SimpleTokenizer(**options)
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except Exception as error:  # whatever the reader of a damaged vocabulary runs into
         reason = " ".join(str(error).split())[:200]
         raise DriftError(
             f"{name} needs the tokenizer {wanted}, which cannot be read ({reason}): put it beside "

@@ -6,65 +6,76 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ..said import Said
 from ..through.report import Reading
-from .page import CLIP_COLOUR, LEFT, MUTED, PIXEL_COLOUR, RIGHT, TEXT, Page, stacked
+from .page import CLIP_COLOUR, LEFT, MUTED, PIXEL_COLOUR, RIGHT, TEXT, Page, Say, stacked
 from .text import percent, tick
 
 TALL = 320  # px
-MOST_WORDS = 12
+MOST_WORDS, LEAST_ROOM = 12, 6
 
 
-def moved_prompt_report(reading: Reading, targets: Tensor, words: Sequence[str]) -> Tensor:
+def moved_prompt_report(
+    reading: Reading, targets: Tensor, words: Sequence[str], say: Say = str
+) -> Tensor:
     """What `Reading` holds, drawn.
 
     Args:
         reading: of F frames and T tokens.
         targets: (F, N) unit rows, where each frame's text should stand.
         words: T tokens as a reader knows them.
+        say: puts each text into another language.
 
     Returns:
         (H, W, 3) float32 in 0..1.
     """
     return stacked(
         (90, lambda page: page.title(66, _title(reading))),
-        (TALL + 110, partial(_draw_reached, reading=reading)),
+        (TALL + 130, partial(_draw_reached, reading=reading)),
         (TALL + 110, partial(_draw_words, reading=reading, words=words)),
         (TALL + 130, partial(_draw_path, reading=reading, targets=targets)),
+        say=say,
     )
 
 
-def _title(reading: Reading) -> str:
-    return f"The prompt goes {percent(float(reading.reached.mean()))} of the way, on average"
+def _title(reading: Reading) -> Said:
+    share = percent(float(reading.reached.mean()))
+    return Said("The prompt goes {share} of the way, on average", share=share)
 
 
 def _draw_reached(page: Page, reading: Reading) -> None:
-    words = (("before ‐ ‐", MUTED), ("after —", CLIP_COLOUR))
-    page.heading(LEFT, 34, "Cosine to where it should stand", *words)
+    words = ((Said("before ‐ ‐"), MUTED), (Said("after —"), CLIP_COLOUR))
+    page.heading(LEFT, 34, Said("Cosine to where it should stand"), *words)
     axes = page.axes(LEFT, 50, RIGHT - LEFT, TALL)
     axes.grid(True)
     frames = range(len(reading.after))
     axes.plot(frames, reading.before.numpy(), color=MUTED, linestyle="--", linewidth=4)
     axes.plot(frames, reading.after.numpy(), color=CLIP_COLOUR, linewidth=5, marker="o")
     axes.yaxis.set_major_formatter(tick)
-    axes.set_xlabel("frame")
+    axes.set_xlabel(page.say(Said("frame")))
 
 
 def _draw_words(page: Page, reading: Reading, words: Sequence[str]) -> None:
-    page.heading(LEFT, 34, "Which words moved, how far", ("mean length over the frames", MUTED))
+    page.heading(
+        LEFT, 34, Said("Which words moved, how far"), (Said("mean length over the frames"), MUTED)
+    )
     far = reading.per_token[: len(words)]
     most = far.topk(min(MOST_WORDS, len(far))).indices.sort().values
     most = most[far[most] > 0]
     if not len(most):
-        page.notice(LEFT, 50, RIGHT - LEFT, TALL, "No word moved.")
+        page.notice(LEFT, 50, RIGHT - LEFT, TALL, Said("No word moved."))
         return
     axes = page.axes(LEFT, 50, RIGHT - LEFT, TALL)
     axes.bar(range(len(most)), far[most].numpy(), color=PIXEL_COLOUR, width=0.7)
+    axes.set_xlim(-0.6, max(len(most), LEAST_ROOM) - 0.4)
     axes.set_xticks(range(len(most)), [words[i] for i in most.tolist()])
     axes.yaxis.set_major_formatter(tick)
 
 
 def _draw_path(page: Page, reading: Reading, targets: Tensor) -> None:
-    page.heading(LEFT, 34, "The path in words", ("the nearest caption of each frame", MUTED))
+    page.heading(
+        LEFT, 34, Said("The path in words"), (Said("the nearest caption of each frame"), MUTED)
+    )
     rows = targets.double()
     rows = rows - rows.mean(0)
     *_, directions = torch.linalg.svd(rows, full_matrices=False)
@@ -81,4 +92,6 @@ def _draw_path(page: Page, reading: Reading, targets: Tensor) -> None:
             axes.annotate(f"{i}: {caption}", points[i].tolist(), color=TEXT, **place)
         said = caption
     axes.margins(0.25, 0.3)
-    axes.set_xlabel("first and second direction of the targets; large dots got there")
+    axes.set_xlabel(
+        page.say(Said("first and second direction of the targets; large dots got there"))
+    )

@@ -5,8 +5,17 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..said import Said
 from ..sphere import unit
 from .inversion import Moved
+
+HALF, MOST_LOST = 0.5, 0.25
+"""More frames than this share that come less than half of the way are too many: in the toy world,
+one clip's frames all come further with a carrier that carries, and 10 of 16 do not with a wrong
+one, whose mean is half of the way all the same."""
+
+LEAST_GAP = 1e-4
+"""1 − cos to the targets below which there is hardly anywhere to go."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +40,36 @@ class Reading:
     closeness: Tensor
     lost: tuple[int, ...] = ()
 
-    def lines(self) -> list[str]:
+    def lines(self) -> list[Said]:
         """One line per frame."""
         return [
-            f"frame {i}: {caption} (cosine {self.closeness[i]:.2f}) · "
-            f"{100 * float(self.reached[i]):.0f} % of the way, cosine {self.before[i]:.3f} → "
-            f"{self.after[i]:.3f}{' · stopped: NaN or infinity' if i in self.lost else ''}"
+            Said(
+                "frame {frame}: {caption} (cosine {closeness:.2f}) · {reached:.0f} % of the way, "
+                "cosine {before:.3f} → {after:.3f}{end}",
+                frame=i,
+                caption=caption,
+                closeness=float(self.closeness[i]),
+                reached=100 * float(self.reached[i]),
+                before=float(self.before[i]),
+                after=float(self.after[i]),
+                end=Said(" · stopped: NaN or infinity") if i in self.lost else "",
+            )
             for i, caption in enumerate(self.captions)
         ]
+
+    def advice(self) -> Said | None:
+        """What to change where the picture will not move; None where it should."""
+        if bool((1 - self.before <= LEAST_GAP).all()):
+            return Said(
+                "The prompt already stands where the motion leads: raise strength, or take a clip "
+                "that moves more."
+            )
+        if float((self.reached < HALF).float().mean()) > MOST_LOST:
+            return Said(
+                "Many frames stay far from where they should be: these words cannot say this "
+                "motion. Try another carrier or auto, free more words, or lower keep."
+            )
+        return None
 
 
 def reading(moved: Moved, targets: Tensor, bank: Tensor, texts: Sequence[str]) -> Reading:

@@ -17,7 +17,7 @@ def frames_at(source: Source, times: Sequence[float], size: int, crop: str = "ce
     """The frames shown at some moments, as squares; no more than those are in memory.
 
     Args:
-        source, size, crop: see :func:`open_frames`.
+        source, size, crop: see `open_frames`.
         times: seconds from the stream's start, increasing; behind the end stands the last frame.
 
     Returns:

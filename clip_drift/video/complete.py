@@ -28,7 +28,7 @@ def check_complete(source: Source) -> None:
         if start[4:8] in _MP4_FIRST_BOXES:
             wanted, has_index = _mp4_extent(file, size)
         elif start[:4] == _EBML_HEADER.to_bytes(4, "big"):
-            wanted, has_index = _matroska_extent(file), True
+            wanted, has_index = _matroska_extent(file, size), True
         elif start[:4] == b"RIFF" and start[8:12] in (b"AVI ", b"WEBP"):
             # An index written after the first part (OpenDML) makes AVI files longer than this,
             # never shorter.
@@ -66,11 +66,11 @@ def _mp4_extent(file: BinaryIO, size: int) -> tuple[int, bool]:
     return position, has_index
 
 
-def _matroska_extent(file: BinaryIO) -> int:
+def _matroska_extent(file: BinaryIO, size: int) -> int:
     """Bytes that a Matroska file claims, 0 if it states no length (a live recording)."""
     file.seek(4)
     header = _ebml_number(file)
-    if header is None:
+    if header is None or file.tell() + header > size:
         return 0
     file.seek(header, io.SEEK_CUR)
     if int.from_bytes(file.read(4), "big") != _MATROSKA_SEGMENT:

@@ -14,6 +14,7 @@ from ...clip_drift.through.end_token import end_token_shifts
 from ...clip_drift.through.inversion import Moved, OnStep, invert
 from ...clip_drift.through.tower import TextTower
 from ...clip_drift.words import select_words
+from .language import say
 from .prompt_frames import (
     Prompt,
     Windows,
@@ -194,11 +195,12 @@ def invert_prompt(
 def _note(key: str, towers: dict[str, TextTower], moved: dict[str, list[Moved | None]]) -> str:
     name = NAMES.get(key, key)
     if key not in towers:
-        return f"{name} stayed"
+        return say("{name} stayed", name=name)
     shares = [window.reached.mean() for window in moved[key] if window is not None]
     if not shares:
-        return f"{name} stayed: none of its words may move"
-    return f"{name} moved, {100 * float(sum(shares) / len(shares)):.0f} % of the way"
+        return say("{name} stayed: none of its words may move", name=name)
+    share = 100 * float(sum(shares) / len(shares))
+    return say("{name} moved, {share:.0f} % of the way", name=name, share=share)
 
 
 def shifted_end_token(clip, prompt: Prompt, conditioning, tower: TextTower, walk: Walk):

@@ -1,6 +1,6 @@
 """The benchmark: ratios, each measured side by side in one run, beside what they should be.
 
-python -m pack.workshop.bench --json FILE [--only method text video render kandinsky] [--full-size]
+python -m pack.workshop.bench --json FILE [--only method text video render ...] [--full-size]
 """
 
 from __future__ import annotations
@@ -11,9 +11,16 @@ import os
 import platform
 from pathlib import Path
 
-from . import kandinsky, method, render, text, video
+from . import farm, kandinsky, method, render, text, video
 
-PARTS = {"method": method, "text": text, "video": video, "render": render, "kandinsky": kandinsky}
+PARTS = {
+    "method": method,
+    "text": text,
+    "video": video,
+    "render": render,
+    "farm": farm,
+    "kandinsky": kandinsky,
+}
 
 # name → (the limit, whether it is the most or the least)
 TARGETS = {
@@ -27,6 +34,9 @@ TARGETS = {
     "overlap_over_slower": (1.15, "most"),
     "memory_long_over_short": (1.05, "most"),
     "nodes_share": (0.01, "most"),
+    "chunked_over_whole": (1.05, "most"),
+    "resume_s": (2, "most"),
+    "two_workers_over_one": (1.8, "least"),
     **{f"{job}_time": (1.05, "most") for job in ("unet", "encode", "decode", "prior")},
     **{f"{job}_memory": (1.0, "most") for job in ("unet", "encode", "decode", "prior")},
 }

@@ -283,9 +283,8 @@ def _diffusers(task: Task) -> Run:
         return model(x, TIMESTEP, pooled, states, mask).predicted_image_embedding
 
     def sampled(x: Tensor, embedding: Tensor) -> Tensor:
-        run, steps = getattr(kandinsky_oracle, f"run_{task.job}"), RUNS[task.job]
-        how = {"clip": True} if task.job == "ddim" else {"generator": _seeded()}
-        return run(model, x, kandinsky_oracle.Given(*embedding), steps, **how)
+        given = kandinsky_oracle.Given(*embedding)
+        return kandinsky_oracle.run(task.job, model, x, given, RUNS[task.job])
 
     runs = {
         "encode": lambda pixels: model.encode(pixels.movedim(-1, 1) * 2 - 1).latents,
@@ -322,12 +321,10 @@ def _ours(task: Task) -> Run:
     patcher = nodes.model.load_decoder(file, small, {"dtype": torch.float32})
     if task.job in RUNS:
         nodes.model.clip_predictions(patcher)
-        run, steps = getattr(kandinsky_sampling, f"run_{task.job}"), RUNS[task.job]
-        more = (_seeded,) if task.job == "ddpm" else ()
 
         def sampled(x: Tensor, embedding: Tensor) -> Tensor:
             given = kandinsky_oracle.Given(*embedding.cpu())
-            return run(patcher, x.cpu(), given, steps, *(each() for each in more))
+            return kandinsky_sampling.run(task.job, patcher, x.cpu(), given, RUNS[task.job])
 
         return lambda given: sampled(**given)
     management.load_models_gpu([patcher])
@@ -345,10 +342,6 @@ def _ours(task: Task) -> Run:
             [unet(x[None], e[None]) for x, e in zip(*given.values(), strict=True)]
         )
     return lambda given: unet(**given)
-
-
-def _seeded() -> torch.Generator:
-    return torch.Generator().manual_seed(6)
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
+from ...farm.client import Prompt, node
 from ..rig import prompts, weights
-from ..rig.client import Prompt, node
 from ..rig.clips import sample_clip
 from ..rig.paths import BASE_DIR
 from ..rig.server import ComfyServer

@@ -13,7 +13,7 @@ import argparse
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,8 @@ from ..mini.runs import RUNS, save_picture
 from ..rig.paths import MODELS
 from ..world.motions import MOTIONS
 from ..world.scenes import SIZE, Measures, measure, render
-from .semantics_table import write_table
+from .results import Results
+from .tables import write_table
 from .trials import STARTS, Trial, make_trials
 
 RESULTS = Path(__file__).resolve().parent / "semantics.json"
@@ -286,22 +287,21 @@ def run(
     trials: list[Trial],
     chosen: list[Row],
     draw: Callable[[Row, list[Trial], str], Tensor],
+    results: Results | None = None,
     folder: Path | None = None,
-    known: Sequence[dict] = (),
-    save: Callable[[list[dict]], object] = lambda rows: None,
 ) -> list[dict]:
-    """Figures of every row, by wording of the prompt. With a folder, pictures of each, too.
+    """Figures of every row, by wording of the prompt.
 
     Args:
         draw: (row, trials, wording) → their SHOWN frames.
-        known: rows measured before; what they have is not drawn again.
-        save: called with the rows so far after each.
+        results: what it holds is not drawn again, and each row is added to it.
+        folder: for pictures of each row.
     """
     done = []
     for row in chosen:
-        about = {"kind": row.kind, "name": row.name, "strength": row.strength}
-        before = next((k for k in known if about.items() <= k.items()), {})
-        measured = {start: before[start] for start in row.starts if start in before}
+        known = results.known((row.name, row.strength)) if results else {}
+        measured = {"kind": row.kind, "name": row.name, "strength": row.strength}
+        measured |= {start: known[start] for start in STARTS if start in known}
         for start in row.starts:
             if start in measured:
                 continue
@@ -309,32 +309,11 @@ def run(
             measured[start] = figures(drawings)
             if folder:
                 save_first(folder / f"{row.name}-{row.strength}-{start}", drawings)
-        done.append(about | measured)
-        save(done)
-        print(json.dumps(done[-1]), flush=True)
+            if results:
+                results.add(measured)
+            print(json.dumps(measured), flush=True)
+        done.append(measured)
     return done
-
-
-class Keeping:
-    """A bench's file: what is known from before, and the rows so far, so that a run can go on.
-
-    Args:
-        about: whose figures they are; those of other weights or settings are not known.
-        saving: write at all. anew: take nothing from before.
-    """
-
-    def __init__(self, file: Path, about: dict, saving: bool, anew: bool):
-        saved = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        self.known = saved["rows"] if about.items() <= saved.items() and not anew else []
-        self._file, self._about, self._saving = file, about, saving
-
-    def __call__(self, rows: list[dict]) -> None:
-        if not self._saving:
-            return
-        done = {(row["name"], row["strength"]) for row in rows}
-        later = [row for row in self.known if (row["name"], row["strength"]) not in done]
-        text = json.dumps(self._about | {"rows": rows + later}, indent=1) + "\n"
-        self._file.write_text(text, encoding="utf-8")
 
 
 def save_first(path: Path, drawings: list[Drawn]) -> None:
@@ -371,12 +350,13 @@ def main() -> None:
         "steps": STEPS,
         "cfg": CFG,
     }
+    order = [(row.name, row.strength) for row in rows()]
+    results = Results(RESULTS, about, order, options.save, options.anew)
     chosen = [row for row in rows() if not options.only or options.only in row.name]
     trials = make_trials(mini, list(MOTIONS), options.clips)
-    keep = Keeping(RESULTS, about, options.save, options.anew)
-    found = run(judge, trials, chosen, partial(draw, mini), RUNS / "semantics", keep.known, keep)
+    run(judge, trials, chosen, partial(draw, mini), results, RUNS / "semantics")
     if options.save:
-        write_table(about | {"rows": found}, "semantics")
+        write_table(results.whole, "semantics")
 
 
 if __name__ == "__main__":

@@ -31,8 +31,9 @@ from ..rig.paths import MODELS
 from ..world.captions import words_of
 from ..world.motions import MOTIONS
 from ..world.scenes import SHAPES
-from .semantics import SHOWN, Keeping, Row, motion_of, noise_walk, one_noise, run, weights_digest
-from .semantics_table import write_table
+from .results import Results
+from .semantics import SHOWN, Row, motion_of, noise_walk, one_noise, run, weights_digest
+from .tables import write_table
 from .trials import STARTS, Trial, make_trials
 
 RESULTS = Path(__file__).resolve().parent / "text_semantics.json"
@@ -371,13 +372,15 @@ def main() -> None:
         "steps": STEPS,
         "cfg": CFG,
     }
-    chosen = [row for row in rows(Encoder(sd)) if not options.only or options.only in row.name]
+    whole = rows(Encoder(sd))
+    order = [(row.name, row.strength) for row in whole]
+    results = Results(RESULTS, about, order, options.save, options.anew)
+    chosen = [row for row in whole if not options.only or options.only in row.name]
     trials = make_trials(load_mini(options.folder), list(MOTIONS), options.clips)
-    keep = Keeping(RESULTS, about, options.save, options.anew)
     judge, folder = shipped_classifier(), RUNS / "text_semantics"
-    found = run(judge, trials, chosen, partial(draw, sd), folder, keep.known, keep)
+    run(judge, trials, chosen, partial(draw, sd), results, folder)
     if options.save:
-        write_table(about | {"rows": found}, "text_semantics")
+        write_table(results.whole, "text_semantics")
 
 
 if __name__ == "__main__":

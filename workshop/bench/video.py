@@ -23,7 +23,7 @@ from ...clip_drift.encode import drift_from_video
 from ...clip_drift.openclip import OpenClipEncoder
 from ...clip_drift.openclip.library import quiet
 from ...clip_drift.video import open_frames
-from ..rig.clips import write_clip
+from ..rig.clips import repeat_clip, write_clip
 
 _ROUNDS = 2
 _FRAMES = 300
@@ -47,7 +47,7 @@ def measure(rounds: int = _ROUNDS) -> dict[str, float]:
     """
     with tempfile.TemporaryDirectory() as folder:
         clip = _make_clip(Path(folder) / "clip.mp4")
-        long = _repeat(clip, Path(folder) / "long.mp4", 10)
+        long = repeat_clip(clip, Path(folder) / "long.mp4", 10)
         result = _speed(clip, rounds) | _overlap(long, rounds) | _backends(clip, rounds)
         result["memory_long_over_short"] = _peak_memory(long) / _peak_memory(clip)
     return result
@@ -153,23 +153,6 @@ def _make_clip(path: Path) -> Path:
     wide = coarse.repeat(8, axis=0).repeat(8, axis=1)
     views = (wide[i : i + height, 2 * i : 2 * i + width].copy() for i in range(_FRAMES))
     return write_clip(path, views, 30, options={"preset": "veryfast", "g": "60"})
-
-
-def _repeat(source: Path, target: Path, times: int) -> Path:
-    """The same packets over and over."""
-    with av.open(source) as reader, av.open(target, "w") as writer:
-        stream = reader.streams.video[0]
-        length = stream.duration
-        packets = [packet for packet in reader.demux(stream) if packet.dts is not None]
-        copy = writer.add_stream_from_template(stream)
-        for _ in range(times):
-            for packet in packets:
-                packet.stream = copy
-                writer.mux(packet)
-                packet.stream = stream
-                packet.pts += length
-                packet.dts += length
-    return target
 
 
 def _peak_memory(clip: Path) -> int:

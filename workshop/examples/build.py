@@ -13,9 +13,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ...farm.ui_to_api import Info
 from ..rig.paths import REPO
 from ..rig.server import ComfyServer
-from ..rig.ui_to_api import Info
 from .ui_graph import Graph
 from .workflows import BLUEPRINTS, WORKFLOWS
 

@@ -21,10 +21,10 @@ import av
 import numpy as np
 from PIL import Image
 
-from ..rig.client import NodeError, Prompt, ServerError, node
+from ...farm.client import NodeError, Prompt, ServerError, node
+from ...farm.ui_to_api import ids_of, ui_to_api
 from ..rig.paths import EXAMPLES, RUN_DIR
 from ..rig.server import ComfyServer, ended_by_signals
-from ..rig.ui_to_api import ids_of, ui_to_api
 from .strip import draw_strip
 
 SIDE = 256

@@ -64,6 +64,11 @@ SHOWN = {
     "13-score_the_motion": Shown(
         "a cyan star on black", "how well does it follow?", stands_in=False
     ),
+    "14-text2video_zero": Shown("a red square on dark grey", "prompt and path move"),
+    "15-long_clip_by_windows": Shown("a white circle on navy", "many frames", noise=0.2),
+    "16-attend_to_first_frame": Shown(PROMPT, "do frames look alike?", noise=1.0, stands_in=False),
+    "17-rotate_the_prompt_sdxl": Shown("a pink triangle on navy", "the prompt moves"),
+    "18-rotate_the_prompt_sd3": Shown("a yellow star on dark green", "captions move"),
 }
 MATRIX = "02-look_at_a_clip_first"
 """The one that draws nothing: how alike every two frames are to CLIP."""

@@ -4,13 +4,11 @@ python -m pack.workshop.mini.card [FOLDER]
 """
 
 import json
-import math
 import subprocess
 import sys
 from pathlib import Path
 
-from safetensors import safe_open
-
+from ...clip_drift.weight_files import read_header
 from ..rig.paths import MODELS, REPO
 from ..world.scenes import COLOURS, GROUNDS, HELD_OUT, SHAPES, SIZE
 from .export import FILES
@@ -71,7 +69,7 @@ def _card(folder: Path, figures: dict[str, dict]) -> str:
     rows = []
     for part, file in FILES.items():
         rows.append(
-            f"| {TITLES[part]} | `{file}` | {_parameters(folder / file) / 1e6:.2f} M "
+            f"| {TITLES[part]} | `{file}` | {read_header(folder / file).parameters / 1e6:.2f} M "
             f"| {(folder / file).stat().st_size / 1e6:.1f} MB |"
         )
     measured = [
@@ -125,11 +123,6 @@ used.
 def _listed(names) -> str:
     *rest, last = names
     return f"{', '.join(rest)} or {last}"
-
-
-def _parameters(path: Path) -> int:
-    with safe_open(path, "pt") as file:
-        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
 
 def _commit() -> str:

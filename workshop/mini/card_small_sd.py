@@ -7,8 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from safetensors import safe_open
-
+from ...clip_drift.weight_files import read_header
 from ..world.scenes import HELD_OUT
 from .runs import RUNS, folder_of
 from .small_sd import FILE, WIDTH, WINDOW
@@ -26,8 +25,7 @@ def write_card(path: Path = CARD, runs: Path = RUNS) -> Path:
 
 
 def _card(file: Path, figures: dict[str, dict], last: dict) -> str:
-    with safe_open(file, "pt") as weights:
-        count = sum(weights.get_tensor(name).numel() for name in weights.keys())  # noqa: SIM118
+    count = read_header(file).parameters
     columns = list(figures)
     names = list(dict.fromkeys(name for values in figures.values() for name in values))
     rows = [

@@ -106,15 +106,20 @@ def median(values: Tensor) -> float:
     return round(float(values.nanmedian()), 4)
 
 
+def report(figures: dict[str, dict], folder: Path) -> None:
+    """Print figures, and keep them for the card."""
+    text = json.dumps(figures, indent=2)
+    (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=MODELS)
     parser.add_argument("--count", type=int, default=512, help="held-out scenes (default 512)")
     options = parser.parse_args()
     figures = evaluate(load_mini(options.folder), shipped_classifier(), options.count, RUNS)
-    text = json.dumps(figures, indent=2)
-    (RUNS / "evaluation.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    report(figures, RUNS)
 
 
 if __name__ == "__main__":

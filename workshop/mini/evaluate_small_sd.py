@@ -8,7 +8,6 @@ judged, and how widely the places are spread.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
@@ -17,7 +16,7 @@ from ..rig.paths import MODELS
 from ..world.captions import write_captions
 from ..world.scenes import COLOURS, SHAPES, Scenes, draw_scenes, measure, render
 from .classifier import Classifier, shipped_classifier
-from .evaluate import SEED, judged, mean, seen
+from .evaluate import SEED, judged, mean, report, seen
 from .runs import RUNS, folder_of, save_picture
 from .small_sd import STEPS, MiniSD, load_mini_sd
 
@@ -76,17 +75,8 @@ def main() -> None:
     parser.add_argument("--cfg", type=float, nargs="+", default=GUIDANCES)
     options = parser.parse_args()
     folder = folder_of("small_sd", RUNS)
-    figures = evaluate(
-        load_mini_sd(options.folder),
-        shipped_classifier(),
-        options.count,
-        folder,
-        options.steps,
-        options.cfg,
-    )
-    text = json.dumps(figures, indent=2)
-    (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    how = options.count, folder, options.steps, options.cfg
+    report(evaluate(load_mini_sd(options.folder), shipped_classifier(), *how), folder)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Scenes with their CLIP embeddings and MoVQ latents, made once for the UNet and the prior."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...clip_drift.whole_file import whole_file
 from ..world.scenes import Scenes, draw_scenes, render
 from .clip_model import embed_all, trained_clip
 from .movq_model import encode_all, trained_movq
@@ -78,8 +78,7 @@ def _kept(path: Path, make: Callable[[], Tensor]) -> Tensor:
     if path.is_file():
         return torch.load(path, weights_only=True)
     made = make().half().cpu()
-    fresh = path.with_suffix(".new")
-    torch.save(made, fresh)
-    os.replace(fresh, path)
+    with whole_file(path) as file:
+        torch.save(made, file)
     print(f"pairs {path.name}", flush=True)
     return made

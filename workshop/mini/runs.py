@@ -3,7 +3,6 @@
 import copy
 import json
 import math
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ...clip_drift.whole_file import whole_file
 from ..rig.paths import RUN_DIR
 
 RUNS = RUN_DIR / "mini"
@@ -113,9 +113,8 @@ def fit(
             "average": average.state_dict(),
             "optimiser": optimiser.state_dict(),
         }
-        fresh = folder / "state.new"
-        torch.save(state, fresh)
-        os.replace(fresh, saved)
+        with whole_file(saved) as file:
+            torch.save(state, file)
 
     stopped: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))

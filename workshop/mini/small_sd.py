@@ -75,17 +75,20 @@ def build_unet(**sizes) -> nn.Module:
     )
 
 
-def predict_noise(unet: nn.Module, noisy: Tensor, times: Tensor, context: Tensor) -> Tensor:
+def predict_noise(
+    unet: nn.Module, noisy: Tensor, times: Tensor, context: Tensor, options: dict | None = None
+) -> Tensor:
     """The UNet's call; differentiable.
 
     Args:
         noisy: (B, 4, 8, 8); times: (B,) of 0..999; context: (B, T, W).
+        options: ComfyUI's transformer_options, such as patches of the attention.
 
     Returns:
         (B, 4, 8, 8).
     """
     # ComfyUI's own choice on a CPU cuts the attention into slices, which is slow at this size.
-    options = {"optimized_attention_override": _attend}
+    options = {"optimized_attention_override": _attend} | (options or {})
     return unet(noisy, timesteps=times, context=context, transformer_options=options)
 
 
@@ -110,11 +113,6 @@ def _tokenizer():
     return build_tokenizer(RUNS)
 
 
-def ends_of(tokens: Tensor) -> Tensor:
-    """(B, T) tokens → (B,) place of the end token: the first of those that fill the window."""
-    return tokens.argmax(1)
-
-
 def embed_tokens(clip: nn.Module, tokens: Tensor) -> Tensor:
     """(B, T) tokens → (B, T, W) what the tower begins with, without places."""
     return clip.token_embedding(tokens)
@@ -129,11 +127,6 @@ def states_of(clip: nn.Module, embeddings: Tensor) -> Tensor:
     states = embeddings + clip.positional_embedding[:length]
     states = clip.transformer(states, attn_mask=clip.attn_mask[:length, :length])
     return clip.ln_final(states)
-
-
-def joint_of(clip: nn.Module, states: Tensor, ends: Tensor) -> Tensor:
-    """(B, T, W) states, (B,) places of the end tokens → (B, E) in CLIP's joint space, unscaled."""
-    return states[torch.arange(len(states)), ends] @ clip.text_projection
 
 
 @dataclass
@@ -164,9 +157,14 @@ class MiniSD:
         steps: int = STEPS,
         cfg: float = CFG,
         chunk: int = 64,
+        options: dict | None = None,
     ) -> Tensor:
-        """Latents (F, 4, 8, 8) of prompts (F, T, W), see `ddim.draw`; negative: (T, W)."""
-        noise_in = partial(predict_noise, self.unet)
+        """Latents (F, 4, 8, 8) of prompts (F, T, W), see `ddim.draw`; negative: (T, W).
+
+        `options` are those of `predict_noise`, whose calls hold a chunk's rows twice, the
+        negative's first.
+        """
+        noise_in = partial(predict_noise, self.unet, options=options)
         return draw(noise_in, context, noise, negative, steps=steps, cfg=cfg, chunk=chunk)
 
     def encode(self, pictures: Tensor) -> Tensor:

@@ -39,6 +39,23 @@ def sample_clip(
     return write_clip(path, rolling_ball(round(seconds * fps), size), fps, options={"crf": "16"})
 
 
+def repeat_clip(source: Path, target: Path, times: int) -> Path:
+    """The same packets over and over: a long file without long encoding."""
+    with av.open(source) as reader, av.open(target, "w") as writer:
+        stream = reader.streams.video[0]
+        length = stream.duration
+        packets = [packet for packet in reader.demux(stream) if packet.dts is not None]
+        copy = writer.add_stream_from_template(stream)
+        for _ in range(times):
+            for packet in packets:
+                packet.stream = copy
+                writer.mux(packet)
+                packet.stream = stream
+                packet.pts += length
+                packet.dts += length
+    return target
+
+
 def rolling_ball(count: int, size: tuple[int, int] = (384, 256)) -> Iterator[np.ndarray]:
     """Draw `count` frames of a shaded ball that swings from left to right, grows, changes hue."""
     width, height = size

@@ -25,9 +25,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...farm.client import NodeError, node
 from ...run import TORCH
 from . import prompts
-from .client import NodeError, node
 from .clips import sample_clip
 from .paths import BASE_DIR, PACK, REPO, RUN_DIR, comfyui_path
 from .server import ComfyServer
@@ -95,6 +95,13 @@ def run(*command: str | Path, **options):
 
 def _output(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _printed(command: list[str], **options) -> tuple[int, str]:
+    """A program's exit code, and all that it printed."""
+    options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(command, **options)
+    return done.returncode, done.stdout
 
 
 # --- A fresh ComfyUI ------------------------------------------------------------------------------
@@ -181,18 +188,11 @@ def pack_zip(target: Path) -> str:
 def comfy(folder: Path, *arguments: str) -> str:
     """Run comfy-cli in a folder, its settings kept out of the user's home; returns its output."""
     environment = {**os.environ, "DO_NOT_TRACK": "1", "HOME": str(folder.parent / "home")}
-    program = Path(sys.executable).parent / "comfy"
-    done = subprocess.run(
-        [str(program), "--skip-prompt", *arguments],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"comfy {' '.join(arguments)} failed:\n{done.stdout}")
-    return done.stdout
+    command = [str(Path(sys.executable).parent / "comfy"), "--skip-prompt", *arguments]
+    code, printed = _printed(command, cwd=folder, env=environment)
+    if code != 0:
+        raise RuntimeError(f"comfy {' '.join(arguments)} failed:\n{printed}")
+    return printed
 
 
 def manager_install(
@@ -217,12 +217,10 @@ def manager_install(
         "no_proxy": "127.0.0.1",
     }
     environment["COLUMNS"] = "500"  # or it breaks the lines it prints
-    done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    if done.returncode != 0 or "[INSTALLED]" not in done.stdout:
-        raise RuntimeError(f"the Manager did not install {what}:\n{done.stdout}")
-    return done.stdout
+    code, printed = _printed(command, env=environment)
+    if code != 0 or "[INSTALLED]" not in printed:
+        raise RuntimeError(f"the Manager did not install {what}:\n{printed}")
+    return printed
 
 
 # --- Using what is installed ----------------------------------------------------------------------

@@ -119,30 +119,34 @@ def ddpm(clip: bool) -> DDPMScheduler:
     return DDPMScheduler(**SCHEDULE, clip_sample=clip)
 
 
+SCHEDULERS = {"ddim": ddim, "ddpm": ddpm}
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 def guided(unet: UNet2DConditionModel, x: Tensor, timestep, given: Given) -> Tensor:
     """diffusers' classifier-free guidance, as its pipeline has it."""
     down = reference_noise(unet, x, timestep, given.negative)
     return down + given.cfg * (reference_noise(unet, x, timestep, given.positive) - down)
 
 
-def run_ddim(unet: UNet2DConditionModel, x: Tensor, given: Given, steps: int, clip: bool) -> Tensor:
-    """x after so many steps of DDIM."""
-    scheduler = ddim(clip)
-    scheduler.set_timesteps(steps)
-    for step in scheduler.timesteps:
-        noise = guided(unet, x, step, given)
-        # Samplers in ComfyUI only know x0, so what is clipped also tells the noise.
-        x = scheduler.step(noise, step, x, use_clipped_model_output=clip).prev_sample
-    return x
-
-
-def run_ddpm(
-    unet: UNet2DConditionModel, x: Tensor, given: Given, steps: int, generator: torch.Generator
+def run(
+    name: str,
+    unet: UNet2DConditionModel,
+    x: Tensor,
+    given: Given,
+    steps: int,
+    clip: bool = True,
+    seed: int = 6,
 ) -> Tensor:
-    """x after so many steps of DDPM with the official clip."""
-    scheduler = ddpm(clip=True)
+    """x after so many steps of "ddim" or of "ddpm", which adds noise drawn from the seed."""
+    scheduler = SCHEDULERS[name](clip)
     scheduler.set_timesteps(steps)
+    # Samplers in ComfyUI only know x0, so what is clipped also tells the noise.
+    options = {"use_clipped_model_output": clip} if name == "ddim" else {"generator": seeded(seed)}
     for step in scheduler.timesteps:
         noise = guided(unet, x, step, given)
-        x = scheduler.step(noise, step, x, generator=generator).prev_sample
+        x = scheduler.step(noise, step, x, **options).prev_sample
     return x

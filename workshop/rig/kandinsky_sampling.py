@@ -8,7 +8,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from .kandinsky_oracle import Given, ddim, ddpm
+from .kandinsky_oracle import SCHEDULERS, Given, seeded
 from .kandinsky_weights import small_movq, small_unet
 
 WIDTH = 1280
@@ -38,7 +38,7 @@ class Decoder:
 
 
 def randn(seed: int, *shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(shape, generator=seeded(seed))
 
 
 def embedding(seed: int, batch: int = 1) -> Tensor:
@@ -83,26 +83,20 @@ def relative(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).abs().max() / expected.abs().max())
 
 
-def run_ddim(model, x: Tensor, given: Given, steps: int) -> Tensor:
-    """diffusers' x after so many steps of DDIM; the MODEL clips, or does not."""
-    scheduler = ddim(clip=False)
+def run(name: str, model, x: Tensor, given: Given, steps: int, seed: int = 6) -> Tensor:
+    """What the oracle's `run` does, by ComfyUI's samplers; the MODEL clips, or does not."""
+    scheduler = SCHEDULERS[name](clip=False)
     scheduler.set_timesteps(steps)
-    return _run(model, x, given, sigmas_of(scheduler), sampler="euler")
-
-
-def run_ddpm(model, x: Tensor, given: Given, steps: int, generator: torch.Generator) -> Tensor:
-    """diffusers' x after so many steps of DDPM."""
-    scheduler = ddpm(clip=True)
-    scheduler.set_timesteps(steps)
-
-    def noise(sigma: Tensor, _: Tensor) -> Tensor:
-        return torch.randn(x.shape, generator=generator).to(sigma.device)
-
-    return _run(model, x, given, sigmas_of(scheduler), sampler="ddpm", noise_sampler=noise)
-
-
-def _run(model, x: Tensor, given: Given, sigmas: Tensor, **options) -> Tensor:
+    sigmas = sigmas_of(scheduler)
     # ComfyUI starts from sigma * noise, diffusers from noise of variance 1: the same x here.
-    noise = x * (1 + sigmas[0] ** 2).sqrt() / sigmas[0]
+    start = x * (1 + sigmas[0] ** 2).sqrt() / sigmas[0]
+    options = {"sampler": "euler"}
+    if name == "ddpm":
+        generator = seeded(seed)
+
+        def noise(sigma: Tensor, _: Tensor) -> Tensor:
+            return torch.randn(x.shape, generator=generator).to(sigma.device)
+
+        options = {"sampler": "ddpm", "noise_sampler": noise}
     prompts = conditioning(given.positive), conditioning(given.negative)
-    return sample(model, noise, *prompts, sigmas, cfg=given.cfg, **options)
+    return sample(model, start, *prompts, sigmas, cfg=given.cfg, **options)

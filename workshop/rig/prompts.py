@@ -1,6 +1,6 @@
 """Prompts in API format, for the tests and the benchmark on a real server."""
 
-from .client import node
+from ...farm.client import node
 
 SMALL_ENCODER = "random_small.safetensors"
 CHECKPOINT = "random_sd15.safetensors"
@@ -87,3 +87,102 @@ def sampled(positive: list, latent: list, denoise: float = 1.0, steps: int = 2) 
 
 def saved_latents(latent: list) -> dict:
     return {"saved": node("SaveLatent", samples=latent, filename_prefix="latents/test")}
+
+
+def mini_frames(frames: int, clip: str = "clip-drift-round.mp4", **changes: int) -> dict:
+    """Mini Kandinsky, frame by frame: Frames to List, a sampler, a video. The models and the clip
+    are in the pack."""
+    size, steps = changes.get("size", 64), changes.get("steps", 4)
+    return {
+        "decoder": node(
+            "Kandinsky22LoadDecoder",
+            unet_name="mini-kandinsky-decoder.safetensors",
+            movq_name="mini-kandinsky-movq.safetensors",
+            weight_dtype="default",
+            clip_x0=True,
+        ),
+        "prior": node("Kandinsky22LoadPrior", prior_name="mini-kandinsky-prior.safetensors"),
+        "encoder": node(
+            "ClipDriftLoadOpenCLIP",
+            model="mini-kandinsky-clip.safetensors",
+            precision="auto",
+            allow_download=False,
+        ),
+        "prompt": node(
+            "Kandinsky22Encode",
+            prior=["prior", 0],
+            clip=["encoder", 0],
+            text="a large yellow star, upright, far left and at middle height on navy",
+            negative="",
+            seed=7901,
+            steps=10,
+            cfg=4.0,
+            image_weight=0.5,
+        ),
+        "canvas": node("EmptyLatentImage", width=size, height=size, batch_size=1),
+        "video": node("LoadVideo", file=clip),
+        "drift": node(
+            "ClipDriftFromVideo",
+            frames=["video", 0],
+            encoder=["encoder", 0],
+            sample_fps=8.0,
+            max_frames=16,
+            crop="center",
+        ),
+        "shape": node(
+            "ClipDriftShape",
+            drift=["drift", 0],
+            frames=frames,
+            smooth=0.0,
+            direction="forward",
+            strength=1.0,
+        ),
+        "rotation": node(
+            "ClipDriftRotation", start=["shape", 0], pairing="from_first", centered=False
+        ),
+        "walk": node(
+            "ClipDriftRotateConditioning",
+            conditioning=["prompt", 0],
+            rotation=["rotation", 0],
+            method="tangent",
+            strength=1.0,
+            preserve_norm=True,
+            rotate_pooled=True,
+        ),
+        "noise": node(
+            "ClipDriftRotateNoise",
+            latent=["canvas", 0],
+            rotation=["rotation", 0],
+            noise_seed=7901,
+            method="correlate",
+            strength=0.5,
+        ),
+        "frames": node(
+            "ClipDriftFrames", conditioning=["walk", 0], latent=["noise", 1], start=0, count=0
+        ),
+        "guider": node(
+            "CFGGuider",
+            model=["decoder", 0],
+            positive=["frames", 0],
+            negative=["prompt", 1],
+            cfg=2.0,
+        ),
+        "sampler": node("KSamplerSelect", sampler_name="ddim"),
+        "sigmas": node(
+            "BasicScheduler", model=["decoder", 0], scheduler="normal", steps=steps, denoise=1.0
+        ),
+        "sample": node(
+            "SamplerCustomAdvanced",
+            noise=["noise", 0],
+            guider=["guider", 0],
+            sampler=["sampler", 0],
+            sigmas=["sigmas", 0],
+            latent_image=["frames", 1],
+        ),
+        "pictures": node("VAEDecode", samples=["sample", 0], vae=["decoder", 1]),
+        "batch": node("RebatchImages", images=["pictures", 0], batch_size=4096),
+        "film": node("CreateVideo", images=["batch", 0], fps=8.0),
+        "saved": node(
+            "SaveVideo", video=["film", 0], filename_prefix="mini", format="auto", codec="auto"
+        ),
+    }

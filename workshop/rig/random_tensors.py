@@ -77,7 +77,7 @@ def sd15_shapes() -> Shapes:
         context_dim=768,
     )
     text = clip_text_shapes("sd1_clip_config", "cond_stage_model.transformer.")
-    return unet | _vae() | {key: text[key] for key in text if "text_projection" not in key}
+    return unet | _vae() | _unprojected(text)
 
 
 def unclip_shapes() -> Shapes:
@@ -101,6 +101,53 @@ def unclip_shapes() -> Shapes:
     del text.visual, text.logit_scale
     text, image = _shapes(text, "cond_stage_model.model."), _shapes(image, "embedder.model.visual.")
     return unet | _vae() | text | image
+
+
+def sdxl_shapes() -> Shapes:
+    """An SDXL checkpoint: VAE, CLIP-L and OpenCLIP's bigG as they are, with a narrow UNet of as
+    many blocks as KOALA's, the smallest that ComfyUI takes for SDXL."""
+    import open_clip
+
+    unet = _unet(
+        num_res_blocks=[1] * 3,
+        channel_mult=[1] * 3,
+        transformer_depth=[0, 2, 5],
+        transformer_depth_middle=5,
+        transformer_depth_output=[0, 0, 2, 2, 5, 5],
+        context_dim=768 + 1280,
+        use_linear_in_transformer=True,
+        num_classes="sequential",
+        adm_in_channels=2816,
+    )
+    with torch.device("meta"):
+        text = open_clip.CLIP(**open_clip.get_model_config("ViT-bigG-14"))
+    del text.visual, text.logit_scale
+    small = clip_text_shapes("sd1_clip_config", "conditioner.embedders.0.transformer.")
+    big = _shapes(text, "conditioner.embedders.1.model.")
+    return unet | _vae() | _unprojected(small) | big
+
+
+def sd3_shapes() -> Shapes:
+    """An SD 3.5 checkpoint without its text encoders: VAE, and a transformer of two blocks."""
+    import_comfyui()
+    from comfy.ldm.modules.diffusionmodules.mmdit import MMDiT
+
+    with torch.device("meta"):
+        transformer = MMDiT(
+            input_size=None,
+            depth=2,
+            in_channels=16,
+            adm_in_channels=768 + 1280,
+            context_embedder_config={
+                "target": "torch.nn.Linear",
+                "params": {"in_features": 4096, "out_features": 2 * 64},
+            },
+            num_patches=192**2,
+            pos_embed_max_size=192,
+            qk_norm="rms",
+            operations=nn,
+        )
+    return _shapes(transformer, "model.diffusion_model.") | _vae(16)
 
 
 def vit_l_shapes() -> Shapes:
@@ -134,21 +181,30 @@ def _unet(**sizes) -> Shapes:
             out_channels=4,
             model_channels=320,
             num_head_channels=64,
-            transformer_depth_middle=1,
             use_spatial_transformer=True,
-            **sizes,
+            **{"transformer_depth_middle": 1} | sizes,
         )
     return _shapes(unet, "model.diffusion_model.")
 
 
-def _vae() -> Shapes:
+def _unprojected(text: Shapes) -> Shapes:
+    return {key: shape for key, shape in text.items() if "text_projection" not in key}
+
+
+def _vae(channels: int = 4) -> Shapes:
     import_comfyui()
     from comfy.ldm.models.autoencoder import AutoencoderKL
 
-    sizes = {"in_channels": 3, "out_ch": 3, "z_channels": 4, "ch": 128, "ch_mult": [1, 2, 4, 4]}
+    sizes = {
+        "in_channels": 3,
+        "out_ch": 3,
+        "z_channels": channels,
+        "ch": 128,
+        "ch_mult": [1, 2, 4, 4],
+    }
     sizes |= {"num_res_blocks": 2, "attn_resolutions": [], "resolution": 256, "double_z": True}
     with torch.device("meta"):
-        return _shapes(AutoencoderKL(ddconfig=sizes, embed_dim=4), "first_stage_model.")
+        return _shapes(AutoencoderKL(ddconfig=sizes, embed_dim=channels), "first_stage_model.")
 
 
 def _config(name: str) -> dict:

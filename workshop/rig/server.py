@@ -9,28 +9,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from .client import POLL_SECONDS, Client, ServerError, UnreachableError
+from ...farm.client import ServerError
+from ...farm.local import Installation, LocalServer, has_gpu
 from .paths import BASE_DIR, PACK, RUN_DIR, comfyui_path
-
-START_TIMEOUT = 300
 
 # What asks a program to end, besides Ctrl-C: kill, a closed terminal (which Windows has not).
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-class ComfyServer(Client):
-    """A ComfyUI process on this machine, started on entry and ended on exit, and its client.
+class ComfyServer(LocalServer):
+    """A ComfyUI process with this pack, started on entry and ended on exit, and its client.
 
     Models and the pack come from `base_dir`. Everything that a run reads and writes, log
     included, lies in `work_dir`, in the folders `input`, `output`, `temp` and `user`.
@@ -52,81 +47,25 @@ class ComfyServer(Client):
         python: str | Path = sys.executable,
     ):
         self.base_dir = Path(base_dir)
-        self.work_dir = Path(work_dir)
-        self.input_dir = self.work_dir / "input"
-        self.output_dir = self.work_dir / "output"
-        self.log_file = self.work_dir / "server.log"
-        self.port = port or _free_port()
-        super().__init__(f"http://127.0.0.1:{self.port}")
-        self._cpu = cpu
         self._model_paths = model_paths or {}
-        self._packs = packs
-        self._own_environment = environment or {}
-        self._python = str(python)
-        self._process: subprocess.Popen | None = None
-
-    def __enter__(self):
-        _require_free(self.port)
-        for folder in ("input", "output", "user"):
-            (self.work_dir / folder).mkdir(parents=True, exist_ok=True)
-        with self.log_file.open("wb") as log:
-            self._process = subprocess.Popen(
-                self._command(), stdout=log, stderr=subprocess.STDOUT, env=self._environment()
-            )
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def stop(self):
-        """End the process that this object started."""
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def join(self):
-        """Wait until the process ends by itself."""
-        self._process.wait()
+        # Compiled modules go to a folder of our own: the ComfyUI tree may be the user's.
+        cache = {"PYTHONPYCACHEPREFIX": str(RUN_DIR / "pycache")}
+        installation = Installation(comfyui_path(), self.base_dir, tuple(packs), str(python))
+        super().__init__(
+            work_dir, installation, port=port, cpu=cpu, environment={**cache, **(environment or {})}
+        )
 
     def peak_memory(self) -> int:
         """The most memory that the process has held so far, in bytes (Linux only)."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) * 1024
 
     def forget_peak_memory(self):
         """Let `peak_memory` start anew from what the process holds now (Linux only)."""
-        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
-
-    def log(self) -> str:
-        """All that the server has printed so far, without the colours."""
-        return re.sub(r"\x1b\[[0-9;]*m", "", self.log_file.read_text(errors="replace"))
-
-    def log_tail(self, lines: int = 30) -> str:
-        """The last lines of the log."""
-        return "\n".join(self.log().splitlines()[-lines:])
-
-    # --- inside -----------------------------------------------------------------------------------
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     def _command(self) -> list[str]:
-        main = [self._python, str(comfyui_path() / "main.py")]
-        address = ["--listen", "127.0.0.1", "--port", str(self.port)]
-        folders = ["--base-directory", str(self.base_dir)]
-        for folder in ("input", "output", "user"):
-            folders += [f"--{folder}-directory", str(self.work_dir / folder)]
-        folders += ["--temp-directory", str(self.work_dir)]  # ComfyUI itself appends "temp"
-        packs = ["--disable-api-nodes", "--disable-all-custom-nodes"]
-        packs += ["--whitelist-custom-nodes", *self._packs]
-        database = ["--database-url", "sqlite:///:memory:"]
-        device = ["--cpu"] if self._cpu else []
-        return main + address + folders + packs + database + device + self._model_path_options()
+        return super()._command() + self._model_path_options()
 
     def _model_path_options(self) -> list[str]:
         if not self._model_paths:
@@ -136,49 +75,10 @@ class ComfyServer(Client):
         config.write_text(json.dumps({PACK: paths}))  # JSON is YAML too
         return ["--extra-model-paths-config", str(config)]
 
-    def _environment(self) -> dict[str, str]:
-        # Compiled modules go to a folder of our own: the ComfyUI tree may be the user's.
-        cache = {"PYTHONPYCACHEPREFIX": str(RUN_DIR / "pycache")}
-        return {**os.environ, **cache, **self._own_environment}
-
     def _wait_until_ready(self):
-        deadline = time.monotonic() + START_TIMEOUT
-        while not self._answers():
-            if time.monotonic() > deadline:
-                raise ServerError(f"ComfyUI did not answer in time:\n{self.log_tail()}")
-            time.sleep(POLL_SECONDS)
+        super()._wait_until_ready()
         if "(IMPORT FAILED)" in self.log():
             raise ServerError(f"ComfyUI could not import a pack:\n{self.log_tail()}")
-
-    def _details(self) -> str:
-        return f":\n{self.log_tail()}"
-
-    def _answers(self) -> bool:
-        try:
-            self.object_info()
-        except UnreachableError:
-            return False
-        return True
-
-    def _read(self, path: str, *request) -> bytes:
-        """As any client does; notice when the process has died."""
-        if self._process.poll() is not None:
-            code = self._process.returncode
-            raise ServerError(f"ComfyUI ended with code {code}:\n{self.log_tail()}")
-        return super()._read(path, *request)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _require_free(port: int):
-    """Refuse a port in use, where a stranger's answers would be taken for our server's."""
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise ServerError(f"port {port} is in use; choose another one")
 
 
 @contextmanager
@@ -197,13 +97,6 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-
-
-def has_gpu() -> bool:
-    """Whether torch can use a GPU; without one, ComfyUI must be told to stay on the CPU."""
-    import torch  # takes seconds, and the tests never ask
-
-    return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
 def serve(port: int):

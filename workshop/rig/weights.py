@@ -10,7 +10,6 @@ take them for the real thing; only the pictures are noise.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -21,13 +20,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from ...clip_drift.whole_file import whole_file
 from .kandinsky_weights import small_movq, small_prior, small_unet
 from .random_tensors import (
     SEED,
     Shapes,
     clip_text_shapes,
     random_tensors,
+    sd3_shapes,
     sd15_shapes,
+    sdxl_shapes,
     unclip_shapes,
     vit_l_shapes,
 )
@@ -65,13 +67,26 @@ OPEN_CLIP_CONFIG = {
 }
 
 
-def _open_clip_tensors() -> dict[str, torch.Tensor]:
-    """OpenCLIP's own initialisation of the model that `OPEN_CLIP_CONFIG` describes."""
+def _open_clip_config(joint: int, text: int) -> dict:
+    """The small model with another joint space, and with its text tower as wide as another's."""
+    model = OPEN_CLIP_CONFIG["model_cfg"]
+    tower = model["text_cfg"] | {"width": text, "heads": text // 32, "layers": 1}
+    return OPEN_CLIP_CONFIG | {"model_cfg": model | {"embed_dim": joint, "text_cfg": tower}}
+
+
+AS_CLIP_L = _open_clip_config(joint=768, text=768)
+"""Reads as ViT-L/14 does, and holds a projection for CLIP-L's text tower."""
+AS_BIG_G = _open_clip_config(joint=1280, text=64)
+"""Reads as ViT-bigG/14 does; an image tower of its size is 3.7 GB."""
+
+
+def _open_clip_tensors(config: dict = OPEN_CLIP_CONFIG) -> dict[str, torch.Tensor]:
+    """OpenCLIP's own initialisation of the model that a config describes."""
     from open_clip import CLIP  # takes seconds to import, and only this file needs it
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        return CLIP(**OPEN_CLIP_CONFIG["model_cfg"]).state_dict()
+        return CLIP(**config["model_cfg"]).state_dict()
 
 
 # --- Files ----------------------------------------------------------------------------------------
@@ -101,14 +116,28 @@ SMALL_TEXT = {
 K22 = "diffusion_models/random_k22"
 FILES = {
     "sd15": WeightFile("checkpoints/random_sd15.safetensors", _drawn(sd15_shapes)),
+    "sdxl": WeightFile("checkpoints/random_sdxl.safetensors", _drawn(sdxl_shapes)),
+    "sd3": WeightFile("checkpoints/random_sd3.safetensors", _drawn(sd3_shapes)),
     "unclip": WeightFile("checkpoints/random_unclip_l.safetensors", _drawn(unclip_shapes)),
     "vit_l": WeightFile("clip_vision/random_vit_l.safetensors", _drawn(vit_l_shapes)),
     "big_g": WeightFile(
         "text_encoders/random_big_g.safetensors",
         _drawn(partial(clip_text_shapes, "clip_config_bigg")),
     ),
+    "clip_l": WeightFile(
+        "text_encoders/random_clip_l.safetensors",
+        _drawn(partial(clip_text_shapes, "sd1_clip_config")),
+    ),
     "open_clip": WeightFile(
         "open_clip/random_small.safetensors", _open_clip_tensors, OPEN_CLIP_CONFIG
+    ),
+    "as_clip_l": WeightFile(
+        "open_clip/random_as_clip_l.safetensors",
+        partial(_open_clip_tensors, AS_CLIP_L),
+        AS_CLIP_L,
+    ),
+    "as_big_g": WeightFile(
+        "open_clip/random_as_big_g.safetensors", partial(_open_clip_tensors, AS_BIG_G), AS_BIG_G
     ),
     "k22_decoder": WeightFile(
         f"{K22}_decoder.safetensors", partial(small_unet, embed_dim=EMBEDDING)
@@ -138,10 +167,11 @@ def _ensure_file(models_dir: Path, file: WeightFile) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     if file.config is not None:
         config = json.dumps(file.config, indent=2) + "\n"
-        _write_atomically(path.with_suffix(".json"), lambda part: part.write_text(config))
+        with whole_file(path.with_suffix(".json")) as part:
+            part.write(config.encode())
     tensors = file.tensors()
-    metadata = {"format": "pt", "recipe": RECIPE}
-    _write_atomically(path, lambda part: save_file(tensors, part, metadata))
+    with whole_file(path) as part:
+        save_file(tensors, part.name, {"format": "pt", "recipe": RECIPE})
     return path
 
 
@@ -151,16 +181,6 @@ def _recipe_of(path: Path) -> str | None:
         return None
     with safe_open(path, framework="pt") as file:
         return (file.metadata() or {}).get("recipe")
-
-
-def _write_atomically(path: Path, write: Callable[[Path], object]):
-    """Let `write` fill a file of another name first, so that no reader ever sees half a file."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        write(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

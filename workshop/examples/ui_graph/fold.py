@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
-from ...rig.ui_to_api import INSIDE, OUTSIDE, Input
+from ....farm.ui_subgraphs import INSIDE, OUTSIDE
+from ....farm.ui_to_api import Input
 from .layout import GAP, Group, Stack, parts_of
 from .nodes import SLOT, WIDTH, Node, Output, as_output, is_link
 from .saved import (

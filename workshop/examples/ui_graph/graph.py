@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...rig.ui_to_api import Info
+from ....farm.ui_to_api import Info
 from .fold import Fold, Given, Shown
 from .layout import Group, Stack, parts_of
 from .nodes import Node, Note

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ...rig.ui_to_api import DYNAMIC_COMBO, UPLOAD_VALUE, Info, Input, inputs_of
+from ....farm.ui_to_api import DYNAMIC_COMBO, UPLOAD_VALUE, Info, Input, inputs_of
 
 WIDTH, WIDE, NOTE_SIZE = 290, 330, (400, 1000)
 TITLE = 30

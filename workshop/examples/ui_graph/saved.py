@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import NamedTuple
 
-from ...rig.ui_to_api import Input
+from ....farm.ui_to_api import Input
 from .layout import Group
 from .nodes import Node, Output, is_link
 

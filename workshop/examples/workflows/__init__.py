@@ -3,13 +3,22 @@
 from collections.abc import Callable
 
 from ..ui_graph import Graph, Stack
-from . import blueprint, kandinsky, mini, score, stable_diffusion, unclip
+from . import (
+    blueprint,
+    consistency,
+    kandinsky,
+    mini,
+    moved_prompts,
+    score,
+    stable_diffusion,
+    unclip,
+)
 
 WORKFLOWS: dict[str, Callable[[Graph], Stack]] = {
     "01-mini_kandinsky": mini.first,
     "02-look_at_a_clip_first": stable_diffusion.look_first,
-    "03-rotate_the_prompt": stable_diffusion.rotate_prompt,
-    "04-move_one_word": stable_diffusion.move_one_word,
+    "03-rotate_the_prompt": moved_prompts.rotate_prompt,
+    "04-move_one_word": moved_prompts.move_one_word,
     "05-drifting_noise_only": stable_diffusion.noise_only,
     "06-text_and_noise_frame_by_frame": stable_diffusion.text_and_noise,
     "07-feedback_loop": stable_diffusion.feedback_loop,
@@ -19,6 +28,11 @@ WORKFLOWS: dict[str, Callable[[Graph], Stack]] = {
     "11-kandinsky_image_prompt": kandinsky.image_prompt,
     "12-unclip_image_prompt": unclip.image_prompt,
     "13-score_the_motion": score.score_motion,
+    "14-text2video_zero": consistency.text2video_zero,
+    "15-long_clip_by_windows": consistency.by_windows,
+    "16-attend_to_first_frame": consistency.side_by_side,
+    "17-rotate_the_prompt_sdxl": moved_prompts.sdxl,
+    "18-rotate_the_prompt_sd3": moved_prompts.sd3_captions,
 }
 """File name without its ending (the template's title, and part of a URL) -> description."""
 

@@ -31,6 +31,21 @@ BIG_G = model_file(
     f"{HUB}/comfyanonymous/clip_vision_g/resolve/main/clip_vision_g.safetensors",
     "clip_vision",
 )
+SDXL = model_file(
+    "sd_xl_base_1.0.safetensors",
+    f"{HUB}/stabilityai/stable-diffusion-xl-base-1.0/resolve/main/sd_xl_base_1.0.safetensors",
+    "checkpoints",
+)
+SD3 = model_file(
+    "sd3.5_medium.safetensors",
+    f"{HUB}/stabilityai/stable-diffusion-3.5-medium/resolve/main/sd3.5_medium.safetensors",
+    "checkpoints",
+)
+SD3_TEXT = f"{HUB}/Comfy-Org/stable-diffusion-3.5-fp8/resolve/main/text_encoders"
+CLIP_L = model_file("clip_l.safetensors", f"{SD3_TEXT}/clip_l.safetensors", "text_encoders")
+CLIP_G = model_file("clip_g.safetensors", f"{SD3_TEXT}/clip_g.safetensors", "text_encoders")
+OPENAI = "ViT-L-14/openai"
+"""CLIP ViT-L/14 with its text tower, by open_clip's name for it."""
 DECODER = model_file(
     "kandinsky-2-2-decoder.safetensors",
     f"{KANDINSKY}-decoder/resolve/main/unet/diffusion_pytorch_model.safetensors",
@@ -63,6 +78,11 @@ STAND_INS = {
     UNCLIP["name"]: "random_unclip_l.safetensors",
     VIT_L["name"]: "random_vit_l.safetensors",
     BIG_G["name"]: "random_vit_l.safetensors",
+    SDXL["name"]: "random_sdxl.safetensors",
+    SD3["name"]: "random_sd3.safetensors",
+    CLIP_L["name"]: "random_clip_l.safetensors",
+    CLIP_G["name"]: "random_big_g.safetensors",
+    OPENAI: "random_as_clip_l.safetensors",
     DECODER["name"]: "random_k22_decoder.safetensors",
     MOVQ["name"]: "random_k22_movq.safetensors",
     PRIOR["name"]: "random_k22_prior.safetensors",
@@ -72,8 +92,19 @@ STAND_INS = {
 
 
 def use_stand_ins(prompt: dict):
-    """Put the random weights in the place of every model file that a prompt names."""
+    """Put the random weights in the place of every model file that a prompt names.
+
+    SDXL needs a reader of bigG's 1280 dimensions: a small OpenCLIP model is one.
+    """
+    sdxl = any(SDXL["name"] in node["inputs"].values() for node in prompt.values())
     for node in prompt.values():
+        if sdxl and node["inputs"].get("clip_name") == BIG_G["name"]:
+            node["class_type"] = "ClipDriftLoadOpenCLIP"
+            node["inputs"] = {
+                "model": "random_as_big_g.safetensors",
+                "precision": "auto",
+                "allow_download": False,
+            }
         for name, value in node["inputs"].items():
             if isinstance(value, str):
                 node["inputs"][name] = STAND_INS.get(value, value)

@@ -102,12 +102,14 @@ class Motion(NamedTuple):
     rotation: Output
     place: Group
     video: Output
+    shaped: Output
+    """The drift with as many frames as are drawn."""
     fps: Output
     """Frames per second at which the result lasts as long as the motion did."""
 
 
-def motion(add: Graph, subject: Subject, report: bool = False) -> Motion:
-    """Load Video → drift, with its report where asked for → rotations.
+def motion(add: Graph, subject: Subject, report: bool = False, frames: int = FRAMES) -> Motion:
+    """Load Video → drift, with its report where asked for → rotations of so many frames.
 
     Load Video is the last in its column: it grows with its clip.
     """
@@ -119,7 +121,7 @@ def motion(add: Graph, subject: Subject, report: bool = False) -> Motion:
         sample_fps=FPS,
         max_frames=FRAMES,
     )
-    shape = add("ClipDriftShape", drift=drift, frames=FRAMES)
+    shape = add("ClipDriftShape", drift=drift, frames=frames)
     rotation = add("ClipDriftRotation", start=shape, pairing="from_first", centered=False)
     turned = add.fold(
         "Drift to Rotations",
@@ -138,7 +140,14 @@ def motion(add: Graph, subject: Subject, report: bool = False) -> Motion:
         after.insert(0, add("ClipDriftReport", drift=drift))
         turned.least_size = after[0].least_size[0], 0
     place = Group("2 Read the motion", BLUE, row(sources, drift, column(*after)))
-    return Motion(drift["drift"], rotation["rotation"], place, Output(video, 0), shape["fps"])
+    return Motion(
+        drift["drift"],
+        rotation["rotation"],
+        place,
+        Output(video, 0),
+        Output(shape, 0),
+        shape["fps"],
+    )
 
 
 def rotate(add: Graph, subject: Subject, read: Motion, **settings) -> Node:

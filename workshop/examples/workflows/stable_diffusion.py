@@ -91,63 +91,6 @@ chooses the frame, `centered` takes out what all frames share.
     )
 
 
-def rotate_prompt(add: Graph) -> Stack:
-    """Rotate the prompt from a video, all frames in one batch."""
-    text = add.note(f"""
-# Rotate the prompt
-
-A clip's motion, read as rotations in CLIP space, moves the **prompt**. All frames start from the
-same noise, so what changes between them is the prompt alone.
-{FIRST_STEPS}
-## Then
-
-- **Rotate Conditioning** `strength`: 1 is the clip's own motion. More is wilder; 0 is a still.
-- `method`: try *tangent* and the article's *perturb* against *carry*.
-- **Draw** `noise_strength` is 0: the same noise for all frames. Raise it a little to let the noise
-  drift as well.
-- Out of memory? Open *06-text_and_noise_frame_by_frame*, which needs the memory of one frame.
-
-{CENTERED}
-What was read from the clip? *02-look_at_a_clip_first* shows it.
-""")
-    subject = stable_diffusion(add, "a lighthouse on a cliff above a stormy sea, oil painting")
-    read = motion(add, subject)
-    moved = rotate(add, subject, read)
-    drawn = draw(add, subject, read, moved)
-    return drawn_page(add, text, subject, read, drawn, "Move it and draw", "rotate-prompt")
-
-
-def move_one_word(add: Graph) -> Stack:
-    """The verb moves, the nouns stay."""
-    text = add.note(f"""
-# Move one word
-
-*A woman washes a window*: the verb should drive what changes, while the woman and the window stay.
-**Select Words** picks the tokens that the motion may move.
-{FIRST_STEPS}
-## Then
-
-- **Select Words** `words`: one or more, separated by commas; *(washes:0.5)* moves a word half as
-  much. Move the noun instead, and compare.
-- `matched` shows which tokens were found.
-- **Rotate Conditioning** `strength` is 2 here: one word of the prompt has less say than all of it.
-  `rotate_pooled` is off, because the pooled vector stands for the whole text.
-
-{CENTERED}
-""")
-    prompt = add.titled("Prompt text", "PrimitiveStringMultiline", value="a woman washes a window")
-    subject = stable_diffusion(add, prompt, prompt)
-    read = motion(add, subject)
-    chosen = add("ClipDriftSelectWords", clip=subject.clip, text=prompt, words="washes")
-    matched = add.titled("Words found", "PreviewAny", source=chosen["matched"])
-    moved = rotate(add, subject, read, words=chosen, strength=2.0, rotate_pooled=False)
-    words = Group("The word that moves", PURPLE, row(chosen, matched))
-    drawn = draw(add, subject, read, moved)
-    drawing = Group("3 Move it and draw", GOLD, drawn.place)
-    saved = save(add, drawn.video, "move-one-word")
-    return page(text, subject, read, drawing, saved, beside=column(Space(0, LOW), words))
-
-
 def noise_only(add: Graph) -> Stack:
     """The prompt stays, the noise drifts."""
     text = add.note(f"""

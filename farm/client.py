@@ -118,13 +118,7 @@ class Client:
         Raises:
             NodeError: a node refused its input, failed, or was interrupted.
         """
-        entry = self.wait(self.queue(prompt), timeout, on_poll)
-        for event, details in entry["status"]["messages"]:
-            if event == "execution_error":
-                raise NodeError(details["node_type"], details["exception_message"].strip())
-            if event == "execution_interrupted":
-                raise NodeError(details["node_type"], "interrupted")
-        return entry
+        return require_success(self.wait(self.queue(prompt), timeout, on_poll))
 
     def interrupt(self, prompt_id: str | None = None) -> None:
         """Cancel the prompt that is running, or only that one."""
@@ -141,18 +135,22 @@ class Client:
 
         Where another file has its name, the server chooses a new one, or overwrites it if told to.
         """
+        return self.send(file.name, file.read_bytes(), subfolder, overwrite)
+
+    def send(self, name: str, content: bytes, subfolder: str = "", overwrite: bool = False) -> str:
+        """As `upload`, for what is no file yet."""
         fields = {"type": "input", "subfolder": subfolder, "overwrite": str(overwrite).lower()}
         boundary = uuid.uuid4().hex
         parts = [
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-            for name, value in fields.items()
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'
+            for key, value in fields.items()
         ]
-        named = file.name.replace('"', "%22")
+        named = name.replace('"', "%22")
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{named}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"
         )
-        body = "".join([*parts, head]).encode() + file.read_bytes()
+        body = "".join([*parts, head]).encode() + content
         body += f"\r\n--{boundary}--\r\n".encode()
         saved = self._json("/upload/image", body, f"multipart/form-data; boundary={boundary}")
         return "/".join(filter(None, (saved["subfolder"], saved["name"])))
@@ -163,6 +161,27 @@ class Client:
         return self._read(f"/view?{query}")
 
     # --- the machine ------------------------------------------------------------------------------
+
+    def is_waiting(self, prompt_id: str) -> bool:
+        """Whether a prompt is running or queued."""
+        queues = self.get("/queue")
+        return any(each[1] == prompt_id for queue in queues.values() for each in queue)
+
+    def cancel(self, prompt_id: str) -> None:
+        """Take a prompt out of the queue, or interrupt it where it runs already."""
+        self.post("/queue", {"delete": [prompt_id]})
+        self.interrupt(prompt_id)
+
+    def has_input(self, name: str, subfolder: str = "") -> bool:
+        """Whether a file is in the server's input folder."""
+        query = urllib.parse.urlencode({"filename": name, "subfolder": subfolder, "type": "input"})
+        try:
+            self._read(f"/view?{query}", method="HEAD")
+        except ServerError as error:
+            if isinstance(error, UnreachableError):
+                raise
+            return False
+        return True
 
     def system_stats(self) -> dict[str, Any]:
         """The server's versions, devices and memory."""
@@ -188,11 +207,16 @@ class Client:
 
     def _json(self, path: str, body: bytes | None = None, kind: str = JSON) -> Any:
         text = self._read(path, body, kind)
-        return json.loads(text) if text else None
+        try:
+            return json.loads(text) if text else None
+        except ValueError as error:
+            raise ServerError(f"{self.url}{path} does not answer as ComfyUI does") from error
 
-    def _read(self, path: str, body: bytes | None = None, kind: str = JSON) -> bytes:
+    def _read(
+        self, path: str, body: bytes | None = None, kind: str = JSON, method: str | None = None
+    ) -> bytes:
         """Send a request, a POST where there is a body; return the answer's bytes."""
-        request = urllib.request.Request(self.url + path, body)
+        request = urllib.request.Request(self.url + path, body, method=method)
         for name, value in {"Content-Type": kind, **self.headers}.items():
             request.add_unredirected_header(name, value)
         try:
@@ -203,6 +227,20 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise UnreachableError(f"{self.url} does not answer: {reason}") from error
+
+
+def require_success(entry: dict[str, Any]) -> dict[str, Any]:
+    """A history entry, where its prompt ended well.
+
+    Raises:
+        NodeError: a node failed or was interrupted.
+    """
+    for event, details in entry["status"]["messages"]:
+        if event == "execution_error":
+            raise NodeError(details["node_type"], details["exception_message"].strip())
+        if event == "execution_interrupted":
+            raise NodeError(details["node_type"], "interrupted")
+    return entry
 
 
 def _refusal(error: urllib.error.HTTPError) -> NodeError | ServerError:

@@ -1,0 +1,1 @@
+"""Everything that reads a stranger's file or JSON, fed with broken ones."""
