@@ -200,6 +200,17 @@ def test_three_clicks_to_a_moving_picture(chrome, studio):
             assert np.abs(before - after).max() > 100
 
 
+def test_a_prompt_that_the_small_model_cannot_draw_warns_on_its_node(front):
+    front.load(workflow("01"))
+    said = {("Kandinsky22Encode", "text"): "a cat sitting on a sofa, oil painting"}
+    front.set_values(said | {("BasicScheduler", "steps"): 1})
+    assert front.run() == "execution_success"
+    (prior,) = (node for node in front.nodes() if node["type"] == "Kandinsky22Encode")
+    assert "never learnt: cat, sitting, sofa" in "".join(prior["texts"])
+    front.fit()
+    front.screenshot(SCREENSHOTS / "warning.png")
+
+
 def test_templates_are_listed_by_number(front):
     front.page.get_by_role("button", name="Templates").first.click()
     front.page.get_by_text("clip-drift", exact=True).first.click()
