@@ -180,10 +180,10 @@ def test_three_clicks_to_a_moving_picture(chrome, studio):
         assert front.run() == "execution_success"
         assert front.js("() => window.clicks") == 3
         front.page.wait_for_function(
-            """() => { const picture = document.querySelector("img[src*='first_']");
+            """() => { const picture = document.querySelector(".dom-widget img[src*='first_']");
                 return picture && picture.getBoundingClientRect().width < innerWidth / 2; }"""
         )
-        box = front.page.locator("img[src*='first_']").bounding_box()
+        box = front.page.locator(".dom-widget img[src*='first_']").bounding_box()
         left, top = round(box["x"]), round(box["y"])
         right, bottom = round(left + box["width"]), round(top + box["height"])
         assert min(left, top) > 0

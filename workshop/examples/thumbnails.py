@@ -90,11 +90,12 @@ class Recorder:
             right, says = self._matrix(), "what CLIP sees: frames alike"
         else:
             shown = SHOWN[name]
-            right = self._drawn(shown)
+            right = self.drawn(shown)
             says = shown.says + (" · drawn by Mini Kandinsky" if shown.stands_in else "")
         return [card(*pair, says) for pair in zip(self.clip, right, strict=True)]
 
-    def _drawn(self, shown: Shown) -> list[Image.Image]:
+    def drawn(self, shown: Shown) -> list[Image.Image]:
+        """What Mini Kandinsky draws for the clip's frames."""
         walk = PromptWalk(self.rotation, "follow", strength=shown.strength).for_batch()
         moved = walk(self.mini.imagine([shown.prompt], seed=SEED)[:, None])[:, 0]
         noise = walk_noise(SEED, LATENT, self.rotation, "correlate", shown.noise)
@@ -118,15 +119,16 @@ def as_pictures(drawn: Tensor) -> list[Image.Image]:
     return [Image.fromarray(frame) for frame in pixels]
 
 
-def card(left: Image.Image, right: Image.Image, says: str) -> Image.Image:
-    """Two pictures side by side, and a line below."""
-    whole = Image.new("RGB", (2 * SIDE + GAP, SIDE + CAPTION), GROUND)
+def card(left: Image.Image, right: Image.Image, says: str = "") -> Image.Image:
+    """Two pictures side by side, and a line below where there is one to say."""
+    whole = Image.new("RGB", (2 * SIDE + GAP, SIDE + (CAPTION if says else 0)), GROUND)
     for place, picture in enumerate((left, right)):
         tile = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         whole.paste(tile, (place * (SIDE + GAP), 0))
-    font = ImageFont.truetype(findfont("DejaVu Sans"), 13)
-    middle = (whole.width // 2, SIDE + CAPTION // 2)
-    ImageDraw.Draw(whole).text(middle, says, TEXT, font, anchor="mm")
+    if says:
+        font = ImageFont.truetype(findfont("DejaVu Sans"), 17)
+        middle = (whole.width // 2, SIDE + CAPTION // 2)
+        ImageDraw.Draw(whole).text(middle, says, TEXT, font, anchor="mm")
     return whole
 
 
