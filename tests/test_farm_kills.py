@@ -19,6 +19,7 @@ from pack.farm.local import Installation, LocalServer
 from pack.farm.workers import LocalWorker
 from pack.tests import fake_comfyui
 from pack.tests.fake_comfyui import FRAMES, picture, workflow
+from pack.tests.ray_cluster import two_cores
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kills by Linux's signals")
 
@@ -124,24 +125,15 @@ def test_the_command_killed_goes_on(arguments, tmp_path):
 @pytest.fixture
 def two_workers(monkeypatch):
     """Two actors of a cluster on this machine, as the command opens them."""
-    monkeypatch.setenv("RAY_worker_niceness", "0")
     from pack.farm import ray_workers
 
-    for attempt in range(ray_workers.STARTS):  # on a busy machine its processes miss deadlines
-        try:
-            ray_workers.ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-            break
-        except Exception:
-            ray_workers.ray.shutdown()
-            if attempt == ray_workers.STARTS - 1:
-                raise
     opened = []
     make = ray_workers.open_ray_workers
     monkeypatch.setattr(
         ray_workers, "open_ray_workers", lambda *given: opened.extend(make(*given)) or opened
     )
-    yield opened
-    ray_workers.ray.shutdown()
+    with two_cores(monkeypatch):
+        yield opened
 
 
 def test_workers_and_their_comfyuis_killed(arguments, tmp_path, monkeypatch, two_workers):

@@ -19,6 +19,7 @@ from pack.farm.errors import FarmError
 from pack.farm.folder import RenderFolder, frame_name
 from pack.farm.plan import make_plan
 from pack.farm.workflow import read_workflow, to_prompt
+from pack.tests.ray_cluster import two_cores
 from pack.workshop.rig import prompts
 from pack.workshop.rig.paths import EXAMPLES
 from PIL import Image
@@ -227,20 +228,8 @@ def test_example_workflows_are_cut_or_refused_with_the_reason(infos):
 
 @pytest.fixture(scope="module")
 def local_ray():
-    """A cluster on this machine, which has room for two workers of one core."""
-    os.environ |= {"RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-    import ray
-
-    for attempt in range(3):  # on a busy machine its processes miss their own deadlines
-        try:
-            ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-            break
-        except Exception:
-            ray.shutdown()
-            if attempt == 2:
-                raise
-    yield ray
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch, two_cores(patch):
+        yield
 
 
 def test_two_workers_one_of_them_killed(local_ray, workflow, whole, tmp_path, monkeypatch):

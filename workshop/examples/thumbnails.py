@@ -68,7 +68,7 @@ SHOWN = {
     "15-long_clip_by_windows": Shown("a white circle on navy", "many frames", noise=0.2),
     "16-attend_to_first_frame": Shown(PROMPT, "do frames look alike?", noise=1.0, stands_in=False),
     "17-rotate_the_prompt_sdxl": Shown("a pink triangle on navy", "the prompt moves"),
-    "18-rotate_the_prompt_sd3": Shown("a yellow star on dark green", "captions move"),
+    "18-rotate_the_prompt_sd3": Shown("a yellow star on dark green", "the prompt moves"),
 }
 MATRIX = "02-look_at_a_clip_first"
 """The one that draws nothing: how alike every two frames are to CLIP."""

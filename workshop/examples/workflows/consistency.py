@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..ui_graph import Graph, Group, Node, Output, Space, Stack, column, row
+from . import models
 from .mini import SHOWN, follow, mini_kandinsky
+from .moved_prompts import SD_FIRST, move, openai, text_model
 from .parts import (
     FPS,
     FRAMES,
@@ -21,12 +23,9 @@ from .parts import (
     drifting_noise,
     motion,
     page,
-    rotate,
     sample,
     save,
-    stable_diffusion,
 )
-from .stable_diffusion import FIRST_STEPS
 
 LONG, WINDOW, OVERLAP = 48, 16, 4
 FIRST, SECOND, STEPS = 2, 3, 50
@@ -41,18 +40,21 @@ def text2video_zero(add: Graph) -> Stack:
 Text2Video-Zero makes a clip with a picture model: the **first frame**, drawn a little, is shifted
 along a line and drawn on, while all frames look at it. Here the line is the **clip's own path**,
 and the prompt walks along with it.
-{FIRST_STEPS}
+
+## First
+
+{SD_FIRST}
 ## Then
 
-- **Rotate Conditioning** `strength`: how far the prompt walks beside it; 0 is the paper's.
+- **Rotate Prompt** `strength`: how far the prompt walks beside it; 0 is the paper's.
 - **Warp First Frame** `strength`: 0 moves nothing. Without its `drift`, `x` and `y` pixels per
   frame are the line of the paper.
 - **Attend to First Frame**: *first* is the paper's. *first and own* leaves frames more freedom.
 - **First Frame** opens: 2 and 3 of {STEPS} steps come before the shift, as published.
 """)
-    subject = stable_diffusion(add, "a lighthouse above a stormy sea, oil painting")
+    subject = text_model(add, models.CHECKPOINT, openai(add))
     read = motion(add, subject)
-    moved = rotate(add, subject, read, strength=0.3)
+    moved = move(add, subject, read, "a lighthouse above a stormy sea, oil painting")
     begun = first_frame(add, subject, moved, read)
     attending = attend(add, subject, "first")
     guider = guide(add, subject, attending, moved)
@@ -90,17 +92,20 @@ def by_windows(add: Graph) -> Stack:
 {LONG} frames in one sampler, of which a model sees {WINDOW} at a time: **Context Windows (Manual)**
 with `dim` 0 splits the batch at every step and blends what overlaps. **Attend to First Frame**
 brings frame 0 along into every window.
-{FIRST_STEPS}
+
+## First
+
+{SD_FIRST}
 ## Then
 
 - Longer: `frames` in *Drift to Rotations*, and `max_frames` in *Video → CLIP Drift*.
 - Out of memory? A smaller `context_length`.
 - Leave `freenoise` off: it would shuffle the noise that drifts.
-- **Rotate Conditioning** `strength` and **Draw** `noise_strength` weigh prompt against noise.
+- **Rotate Prompt** `strength` and **Draw** `noise_strength` weigh prompt against noise.
 """)
-    subject = stable_diffusion(add, "a sailing boat on a calm sea, watercolor")
+    subject = text_model(add, models.CHECKPOINT, openai(add))
     read = motion(add, subject, frames=LONG)
-    moved = rotate(add, subject, read, strength=0.3)
+    moved = move(add, subject, read, "a sailing boat on a calm sea, watercolor")
     attending = attend(add, subject, "first and own")
     windows = add(
         "ContextWindowsManual",

@@ -34,6 +34,11 @@ OPENAI_FIRST = f"""\
 3. **Load OpenCLIP**: {models.OPENAI}, which reads the clip and leads back to the text. Switch
    `allow_download` on for the first run (1.7 GB).
 """
+SD_FIRST = f"""\
+{CLIP_FIRST}2. **Load Checkpoint**: any Stable Diffusion 1.5 model.
+{OPENAI_FIRST}4. **Rotate Prompt** `text`: your prompt. It need not say where
+   anything is. Run.
+"""
 THEN = """
 ## Then
 
@@ -51,7 +56,7 @@ nothing is measured yet.
 """
 
 
-def _subject(
+def text_model(
     add: Graph,
     checkpoint: dict[str, str],
     eye: Node,
@@ -85,14 +90,14 @@ def _subject(
     )
 
 
-def _move(add: Graph, subject: Subject, read: Motion, prompt: str, **settings) -> Node:
+def move(add: Graph, subject: Subject, read: Motion, prompt: str, **settings) -> Node:
     """Rotate Prompt."""
     given = {"carrier": CARRIER, "method": "follow", "through": "inversion"} | settings
     links = {"clip": subject.clip, "rotation": read.rotation, "encoder": subject.encoder}
     return add("ClipDriftRotatePrompt", text=prompt, **links, **given)
 
 
-def _openai(add: Graph) -> Node:
+def openai(add: Graph) -> Node:
     return add("ClipDriftLoadOpenCLIP", model=models.OPENAI, allow_download=False)
 
 
@@ -106,15 +111,12 @@ the same noise, so what changes between them is the prompt alone.
 
 ## First
 
-{CLIP_FIRST}2. **Load Checkpoint**: any Stable Diffusion 1.5 model.
-{OPENAI_FIRST}4. **Rotate Prompt** `text`: your prompt. It need not say where
-   anything is. Run.
-{THEN}
+{SD_FIRST}{THEN}
 Out of memory? Open *06-text_and_noise_frame_by_frame*, which needs the memory of one frame.
 """)
-    subject = _subject(add, models.CHECKPOINT, _openai(add))
+    subject = text_model(add, models.CHECKPOINT, openai(add))
     read = motion(add, subject)
-    drawn = draw(add, subject, read, _move(add, subject, read, LIGHTHOUSE))
+    drawn = draw(add, subject, read, move(add, subject, read, LIGHTHOUSE))
     return drawn_page(add, text, subject, read, drawn, "Move it and draw", "rotate-prompt")
 
 
@@ -139,10 +141,10 @@ def move_one_word(add: Graph) -> Stack:
   it stands as the clip turns.
 - The plots show how far each word moved, and `read_as` how much of the way was reached.
 """)
-    subject = _subject(add, models.CHECKPOINT, _openai(add))
+    subject = text_model(add, models.CHECKPOINT, openai(add))
     read = motion(add, subject)
     settings = {"words": "washes", "carrier": "", "method": "tangent"}
-    moved = _move(add, subject, read, "a woman washes a window", **settings)
+    moved = move(add, subject, read, "a woman washes a window", **settings)
     drawn = draw(add, subject, read, moved)
     return drawn_page(add, text, subject, read, drawn, "Move it and draw", "move-one-word")
 
@@ -164,9 +166,9 @@ way into CLIP's space. The smaller one, CLIP-L, keeps the prompt as it is.
    anything is. Run.
 {THEN}""")
     eye = add("CLIPVisionLoader", models.BIG_G, clip_name=models.BIG_G["name"])
-    subject = _subject(add, models.SDXL, eye, LARGE)
+    subject = text_model(add, models.SDXL, eye, LARGE)
     read = motion(add, subject)
-    drawn = draw(add, subject, read, _move(add, subject, read, LIGHTHOUSE), each=True)
+    drawn = draw(add, subject, read, move(add, subject, read, LIGHTHOUSE), each=True)
     return drawn_page(add, text, subject, read, drawn, "Move it and draw", "rotate-prompt-sdxl")
 
 
@@ -197,8 +199,8 @@ nothing is measured yet.
 """)
     names = {"clip_name1": models.CLIP_L["name"], "clip_name2": models.CLIP_G["name"]}
     texts = add("DualCLIPLoader", models.CLIP_L, models.CLIP_G, type="sd3", **names)
-    subject = _subject(add, models.SD3, _openai(add), LARGE, SD3, texts)
+    subject = text_model(add, models.SD3, openai(add), LARGE, SD3, texts)
     read = motion(add, subject)
-    moved = _move(add, subject, read, LIGHTHOUSE, through="captions")
+    moved = move(add, subject, read, LIGHTHOUSE, through="captions")
     drawn = draw(add, subject, read, moved, each=True)
     return drawn_page(add, text, subject, read, drawn, "Move it and draw", "rotate-prompt-sd3")
