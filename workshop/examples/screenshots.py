@@ -21,6 +21,7 @@ from ..rig.clips import sample_clip
 from ..rig.paths import BASE_DIR, REPO
 from ..rig.server import ComfyServer
 from .build import workflow
+from .workflows.models import OPENAI, STAND_INS
 from .workflows.parts import VIDEO
 
 PICTURES = REPO / "web" / "docs" / "pictures"
@@ -30,6 +31,7 @@ FRAMES = 12
 VALUES = {
     ("CLIPVisionLoader", "clip_name"): "random_vit_l.safetensors",
     ("CheckpointLoaderSimple", "ckpt_name"): "random_sd15.safetensors",
+    ("ClipDriftLoadOpenCLIP", "model"): STAND_INS[OPENAI],
     ("ClipDriftShape", "frames"): FRAMES,
 }
 RENDERING = [
@@ -45,6 +47,7 @@ RENDERING = [
 LINKS = {
     "ClipDriftReport": {"drift": ("ClipDriftFromVideo", "drift")},
     "ClipDriftSave": {"drift": ("ClipDriftShape", "drift")},
+    "ClipDriftSideBySide": {"drift": ("ClipDriftFromVideo", "drift")},
     "ClipDriftCompare": {
         "reference": ("ClipDriftFromVideo", "drift"),
         "result": ("ClipDriftShape", "drift"),
