@@ -45,10 +45,10 @@ IN_THE_PACK = {file.name for file in (REPO / "models").rglob("*.safetensors")}
 FRAMES, SIZE, STEPS = 4, 64, 1
 FEW, MOST = 10, 14
 """How many nodes are seen as it opens: in the first workflow, and in any other."""
-CROSSINGS, BEHIND = 14, 6
+CROSSINGS, BEHIND = 19, 7
 """The most wires that cross and that run behind a node, as straight lines. None is not possible:
 SamplerCustomAdvanced takes from one node above and below what three others give, and a checkpoint's
-VAE is needed at the far end."""
+VAE and a drift's rate are needed at the far end."""
 GROWN = 16 / 9 + 0.1
 """Height to width of Load Video's player with a clip as upright as phones make them, and a bit."""
 

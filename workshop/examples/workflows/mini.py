@@ -68,7 +68,8 @@ the real model, and *13-score_the_motion*.
             column(rotation, subject.canvas),
             column(moved, noise),
             *steps.columns,
-            column(steps.decoded, larger),
+            steps.decoded,
+            larger,
             beside,
         ),
         shows=[

@@ -203,7 +203,7 @@ Frames are drawn one after another, so this is slower than a batch.
         column(Space(0, 2 * LOW), start),
         column(Space(0, OVER), frame),
         column(Space(0, 2 * LOW), end),
-        shown,
+        column(Space(0, 3 * LOW), shown),
     )
     title = "3 Draw the first frame, then each from the one before"
     saved = save(add, Output(video, 0), "feedback-loop")
