@@ -42,6 +42,12 @@ SMALL = {
     ("ClipDriftShape", "frames"): FRAMES,
     ("EmptyLatentImage", "width"): 64,
     ("EmptyLatentImage", "height"): 64,
+    ("EmptySD3LatentImage", "width"): 64,
+    ("EmptySD3LatentImage", "height"): 64,
+    ("ClipDriftRotatePrompt", "steps"): 1,
+    ("ClipDriftRotatePrompt", "captions"): "on the left\non the right",
+    ("ContextWindowsManual", "context_length"): FRAMES // 2,
+    ("ContextWindowsManual", "context_overlap"): FRAMES // 4,
     ("BasicScheduler", "steps"): 1,
     ("KSampler", "steps"): 1,
     ("Kandinsky22Encode", "steps"): 1,
@@ -151,6 +157,8 @@ def test_a_template_opens_runs_and_shows_its_report(front, file):
         return
     if not as_it_is:
         front.set_values(SMALL)
+        if "SplitSigmas" in file.read_text(encoding="utf-8"):  # a step before each cut, one behind
+            front.set_values({("BasicScheduler", "steps"): 3, ("SplitSigmas", "step"): 1})
         front.js(STAND_IN, [OPENAI, STAND_INS[OPENAI]])
     assert front.run() == "execution_success"
     front.page.wait_for_function(

@@ -90,9 +90,8 @@ the real model, and *13-score_the_motion*.
         lossless=False,
         quality=90,
     )
-    video.least_size, drift.least_size = (NOTE[0] - PADDING, 400), (NARROW, 400)
-    for node in (following, subject.said):
-        node.least_size = (NARROW, 0)
+    video.least_size, drift.least_size = (NOTE[0] - PADDING, 400), (NARROW, 460)
+    following.least_size, subject.said.least_size = (NARROW, 0), (NARROW, 400)  # warnings fit
     box = subject.group.content
     box.least_size = (NOTE[0] - PADDING, 0)
     moving = row(column(subject.said, drift), following, shown)
