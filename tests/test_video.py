@@ -25,10 +25,10 @@ from pack.tests.video_files import (
     numbered,
     numbered_video,
     remux,
-    repeat_video,
     two_streams,
     write_video,
 )
+from pack.workshop.rig.clips import repeat_clip
 
 SIZE = 96
 ALL = list(range(50))
@@ -139,7 +139,7 @@ def test_jumping_finds_the_same_frames_as_decoding_through(folder, gop, ending):
 
 
 def test_far_apart_samples_are_not_decoded_through(folder, monkeypatch):
-    clip = repeat_video(
+    clip = repeat_clip(
         numbered_video(folder / "second.mp4", 250, keyframe_every=25), folder / "minutes.mp4", 12
     )
     decoded = 0
@@ -464,7 +464,7 @@ def test_pyav_reads_on_where_decord_fails(plain, monkeypatch):
 def test_memory_does_not_grow_with_the_video(folder):
     pytest.importorskip("resource", reason="Windows has no such count of memory")
     short = numbered_video(folder / "short.mp4", 300, size=(640, 360), keyframe_every=50)
-    long = repeat_video(short, folder / "long.mp4", 10)
+    long = repeat_clip(short, folder / "long.mp4", 10)
     assert _peak_memory(long, 3000) <= 1.05 * _peak_memory(short, 300)
 
 

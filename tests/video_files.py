@@ -118,23 +118,6 @@ def numbered_video(path: Path, count: int = 50, *, size: tuple[int, int] = (320,
     return write_video(path, (numbered(i, *size) for i in range(count)), **how)
 
 
-def repeat_video(source: Path, target: Path, times: int) -> Path:
-    """The same packets over and over, for long files without long encoding."""
-    with av.open(source) as reader, av.open(target, "w") as writer:
-        stream = reader.streams.video[0]
-        packets = [packet for packet in reader.demux(stream) if packet.dts is not None]
-        copy = writer.add_stream_from_template(stream)
-        length = stream.duration
-        for _ in range(times):
-            for packet in packets:
-                packet.stream = copy
-                writer.mux(packet)
-                packet.stream = stream
-                packet.pts += length
-                packet.dts += length
-    return target
-
-
 def remux(source: Path, target: Path, **options: str) -> Path:
     """The same packets in another container."""
     with av.open(source) as reader, av.open(target, "w", options=options) as writer:

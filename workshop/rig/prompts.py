@@ -3,17 +3,18 @@
 from ...farm.client import node
 
 SMALL_ENCODER = "random_small.safetensors"
+MINI_ENCODER = "mini-kandinsky-clip.safetensors"
 CHECKPOINT = "random_sd15.safetensors"
 TEXT = "a cat on a red sofa"
 
 
-def drift(video: str, **settings) -> dict:
-    """video → drift, by the small OpenCLIP encoder (768 dimensions)."""
+def drift(video: str, model: str = SMALL_ENCODER, **settings) -> dict:
+    """video → drift, by an OpenCLIP encoder: the small one has 768 dimensions."""
     settings = {"sample_fps": 4.0, "max_frames": 0, "crop": "center"} | settings
     return {
         "video": node("LoadVideo", file=video),
         "encoder": node(
-            "ClipDriftLoadOpenCLIP", model=SMALL_ENCODER, precision="auto", allow_download=False
+            "ClipDriftLoadOpenCLIP", model=model, precision="auto", allow_download=False
         ),
         "drift": node(
             "ClipDriftFromVideo", frames=["video", 0], encoder=["encoder", 0], **settings
@@ -21,9 +22,11 @@ def drift(video: str, **settings) -> dict:
     }
 
 
-def rotation(video: str, frames: int, pairing: str = "from_first", centered: bool = False) -> dict:
-    """video → drift of so many frames → rotation."""
-    return drift(video) | {
+def rotation(
+    video: str, frames: int, pairing: str = "from_first", centered: bool = False, **reading
+) -> dict:
+    """video → drift of so many frames, read as `drift` does → rotation."""
+    return drift(video, **reading) | {
         "shape": node(
             "ClipDriftShape",
             drift=["drift", 0],
@@ -93,7 +96,8 @@ def mini_frames(frames: int, clip: str = "clip-drift-round.mp4", **changes: int)
     """Mini Kandinsky, frame by frame: Frames to List, a sampler, a video. The models and the clip
     are in the pack."""
     size, steps = changes.get("size", 64), changes.get("steps", 4)
-    return {
+    read = rotation(clip, frames, model=MINI_ENCODER, sample_fps=8.0, max_frames=16)
+    return read | {
         "decoder": node(
             "Kandinsky22LoadDecoder",
             unet_name="mini-kandinsky-decoder.safetensors",
@@ -102,12 +106,6 @@ def mini_frames(frames: int, clip: str = "clip-drift-round.mp4", **changes: int)
             clip_x0=True,
         ),
         "prior": node("Kandinsky22LoadPrior", prior_name="mini-kandinsky-prior.safetensors"),
-        "encoder": node(
-            "ClipDriftLoadOpenCLIP",
-            model="mini-kandinsky-clip.safetensors",
-            precision="auto",
-            allow_download=False,
-        ),
         "prompt": node(
             "Kandinsky22Encode",
             prior=["prior", 0],
@@ -120,26 +118,6 @@ def mini_frames(frames: int, clip: str = "clip-drift-round.mp4", **changes: int)
             image_weight=0.5,
         ),
         "canvas": node("EmptyLatentImage", width=size, height=size, batch_size=1),
-        "video": node("LoadVideo", file=clip),
-        "drift": node(
-            "ClipDriftFromVideo",
-            frames=["video", 0],
-            encoder=["encoder", 0],
-            sample_fps=8.0,
-            max_frames=16,
-            crop="center",
-        ),
-        "shape": node(
-            "ClipDriftShape",
-            drift=["drift", 0],
-            frames=frames,
-            smooth=0.0,
-            direction="forward",
-            strength=1.0,
-        ),
-        "rotation": node(
-            "ClipDriftRotation", start=["shape", 0], pairing="from_first", centered=False
-        ),
         "walk": node(
             "ClipDriftRotateConditioning",
             conditioning=["prompt", 0],

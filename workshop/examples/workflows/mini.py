@@ -11,10 +11,10 @@ from .parts import (
     GOLD,
     GREEN,
     MODELS,
-    VIDEO,
     Sampling,
     Subject,
     drifting_noise,
+    read_clip,
     sample,
 )
 
@@ -46,14 +46,7 @@ the real model, and *13-score_the_motion*.
 """)
     text.least_size = NOTE
     subject = mini_kandinsky(add)
-    video = add("LoadVideo", file=VIDEO)
-    drift = add(
-        "ClipDriftFromVideo",
-        frames=video,
-        encoder=subject.encoder,
-        sample_fps=FPS,
-        max_frames=FRAMES,
-    )
+    video, drift = read_clip(add, subject)
     rotation = add("ClipDriftRotation", start=drift, pairing="from_first", centered=False)
     moved = follow(add, subject, rotation["rotation"])
     noise = drifting_noise(add, subject, rotation["rotation"], 0.0)

@@ -108,19 +108,24 @@ class Motion(NamedTuple):
     """Frames per second at which the result lasts as long as the motion did."""
 
 
-def motion(add: Graph, subject: Subject, report: bool = False, frames: int = FRAMES) -> Motion:
-    """Load Video → drift, with its report where asked for → rotations of so many frames.
-
-    Load Video is the last in its column: it grows with its clip.
-    """
+def read_clip(add: Graph, subject: Subject) -> tuple[Node, Node]:
+    """Load Video, and the drift of its first frames."""
     video = add("LoadVideo", file=VIDEO)
-    drift = add(
+    return video, add(
         "ClipDriftFromVideo",
         frames=video,
         encoder=subject.encoder,
         sample_fps=FPS,
         max_frames=FRAMES,
     )
+
+
+def motion(add: Graph, subject: Subject, report: bool = False, frames: int = FRAMES) -> Motion:
+    """Load Video → drift, with its report where asked for → rotations of so many frames.
+
+    Load Video is the last in its column: it grows with its clip.
+    """
+    video, drift = read_clip(add, subject)
     shape = add("ClipDriftShape", drift=drift, frames=frames)
     rotation = add("ClipDriftRotation", start=shape, pairing="from_first", centered=False)
     turned = add.fold(
