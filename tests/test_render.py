@@ -217,10 +217,10 @@ def test_example_workflows_are_cut_or_refused_with_the_reason(infos):
             reasons[path.stem] = ""
         except FarmError as error:
             reasons[path.stem] = str(error)
-    assert reasons["6-text_and_noise_frame_by_frame"] == ""
+    assert reasons["06-text_and_noise_frame_by_frame"] == ""
     assert reasons["10-kandinsky_text_and_noise"] == ""
-    assert "Frame Loop" in reasons["7-feedback_loop"]
-    assert "no Frames to List" in reasons["1-mini_kandinsky"]
+    assert "Frame Loop" in reasons["07-feedback_loop"]
+    assert "no Frames to List" in reasons["01-mini_kandinsky"]
 
 
 # --- Two local workers of Ray ---------------------------------------------------------------------
@@ -254,7 +254,9 @@ def test_two_workers_one_of_them_killed(local_ray, workflow, whole, tmp_path, mo
     monkeypatch.setattr(RenderFolder, "keep", keep_then_kill)
     assert command(workflow, tmp_path, "--ray", "--workers", "2", "--chunk", "1") == 0
     assert killed
-    assert frames(tmp_path) == frames(whole)
+    # A worker has one thread per core that it was given, the whole server all: sums end otherwise.
+    for ours, theirs in zip(frames(tmp_path), frames(whole), strict=True):
+        assert np.abs(pixels(ours).astype(int) - pixels(theirs)).max() <= 1
 
 
 def test_more_workers_than_there_is_room_for(local_ray, workflow, tmp_path, capsys):

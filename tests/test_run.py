@@ -128,7 +128,7 @@ def test_the_demo_does_not_install_what_only_tests_need(run, installed, tmp_path
     ("command", "says"),
     [
         ("demo", "about 3.4 GB to download and 6.5 GB on disk"),
-        ("test", "about 3.6 GB to download and 7.1 GB on disk"),
+        ("test", "about 3.7 GB to download and 7.3 GB on disk"),
     ],
 )
 def test_size_and_time_are_said_before_and_once(run, installed, capsys, command, says):

@@ -27,6 +27,8 @@ START_SECONDS = 300.0
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 WATCHED = {"os.remove": 1, "os.rename": 2, "os.mkdir": 2, "os.rmdir": 1, "os.truncate": None}
 """What changes folders, and which of its arguments is the open folder that its path begins in."""
+TORCH_CACHE = os.path.join(tempfile.gettempdir(), "torchinductor_")
+"""Begins the folder that torch makes for itself, once on a machine."""
 FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "socket.connect")
 
 
@@ -44,7 +46,7 @@ def run_case(kind: str, seed: int, number: int, corpus: Path) -> str:
     from .targets import REFUSALS, TARGETS
 
     folder = Path(tempfile.mkdtemp(prefix="clip-drift-fuzz-"))
-    _watch.allowed, tempfile.tempdir = (str(folder), "/dev/"), str(folder)
+    _watch.allowed, tempfile.tempdir = (str(folder), "/dev/", TORCH_CACHE), str(folder)
     try:
         TARGETS[kind](Random(f"{seed}:{kind}:{number}"), corpus, folder)
     except REFUSALS:

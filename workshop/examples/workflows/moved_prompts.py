@@ -24,6 +24,8 @@ from .parts import (
 LIGHTHOUSE = "a lighthouse on a cliff, oil painting"
 CARRIER = "halfway across and at middle height"
 LARGE = 1024
+WITH_PLOTS = 700
+"""How high Rotate Prompt is once its plots are there."""
 SD3 = Sampling(28, 4.5, "euler", "sgm_uniform")
 
 CLIP_FIRST = f"""\
@@ -94,7 +96,9 @@ def move(add: Graph, subject: Subject, read: Motion, prompt: str, **settings) ->
     """Rotate Prompt."""
     given = {"carrier": CARRIER, "method": "follow", "through": "inversion"} | settings
     links = {"clip": subject.clip, "rotation": read.rotation, "encoder": subject.encoder}
-    return add("ClipDriftRotatePrompt", text=prompt, **links, **given)
+    node = add("ClipDriftRotatePrompt", text=prompt, **links, **given)
+    node.least_size = node.least_size[0], WITH_PLOTS
+    return node
 
 
 def openai(add: Graph) -> Node:
