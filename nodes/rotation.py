@@ -1,8 +1,6 @@
 """CLIP Drift/Rotation: read a motion as plane rotations."""
 
-import torch
 from comfy_api.latest import io
-from comfy_execution.progress import get_progress_state
 from torch import Tensor
 
 from ..clip_drift.drift import Drift
@@ -11,8 +9,6 @@ from ..clip_drift.report import matrix_heatmap
 from ..clip_drift.sequence import PAIRINGS, RotationSequence
 from .core import sockets
 from .core.language import say
-
-MATRIX = 2  # the output that takes time to draw
 
 
 class ClipDriftRotation(io.ComfyNode):
@@ -78,17 +74,10 @@ class ClipDriftRotation(io.ComfyNode):
                 ),
                 io.Image.Output(
                     "matrix",
-                    tooltip="Heat map of one dense rotation matrix minus the identity. Built only "
-                    "when this is connected.",
+                    tooltip="Heat map of one dense rotation matrix minus the identity.",
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
         )
-
-    @classmethod
-    def fingerprint_inputs(cls, **inputs):
-        # Connecting the matrix socket changes no input, yet must run the node again.
-        return _is_used(cls.hidden.unique_id, MATRIX)
 
     @classmethod
     def execute(cls, start, pairing, centered, end=None, matrix_pair=1):
@@ -100,16 +89,14 @@ class ClipDriftRotation(io.ComfyNode):
                 sockets.vectors_of(start, "start"), sockets.vectors_of(end, "end"), centered
             )
         angles = sequence.planes.magnitude()
-        matrix = torch.zeros(1, 8, 8, 3)
-        if _is_used(cls.hidden.unique_id, MATRIX):
-            pair = min(matrix_pair, len(angles)) - 1
-            title = say(
-                "R − I of pair {pair} of {pairs}: {angle:.4f} rad",
-                pair=pair + 1,
-                pairs=len(angles),
-                angle=float(angles[pair]),
-            )
-            matrix = matrix_heatmap(sequence.planes[pair].as_matrix(), title, say).unsqueeze(0)
+        pair = min(matrix_pair, len(angles)) - 1
+        title = say(
+            "R − I of pair {pair} of {pairs}: {angle:.4f} rad",
+            pair=pair + 1,
+            pairs=len(angles),
+            angle=float(angles[pair]),
+        )
+        matrix = matrix_heatmap(sequence.planes[pair].as_matrix(), title, say).unsqueeze(0)
         return io.NodeOutput(sequence, angles.tolist(), matrix)
 
 
@@ -121,15 +108,6 @@ def _several(start) -> Tensor:
             "end as well."
         )
     return vectors
-
-
-def _is_used(node_id: str, output: int) -> bool:
-    """Whether any node of the prompt that runs now takes this output; True for a node that the
-    prompt does not hold, which another node made at run time."""
-    prompt = get_progress_state().dynprompt.get_original_prompt()
-    return node_id not in prompt or any(
-        value == [node_id, output] for node in prompt.values() for value in node["inputs"].values()
-    )
 
 
 NODES = [ClipDriftRotation]

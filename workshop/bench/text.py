@@ -1,5 +1,7 @@
 """What an inversion costs beside the bare tower, and beside one that runs all 77 tokens."""
 
+import resource
+import sys
 import time
 
 import torch
@@ -15,7 +17,7 @@ WORDS = 12
 WINDOW = 77
 
 
-def measure(steps: int = 4, frames: int = FRAMES) -> dict[str, float]:
+def measure(steps: int = 60, frames: int = FRAMES) -> dict[str, float]:
     """Ratios of one run through a text tower of CLIP-L's size, random weights in float16.
 
     Every word of a prompt of 12 may move: what a carrier's prefix saves is left out.
@@ -24,6 +26,8 @@ def measure(steps: int = 4, frames: int = FRAMES) -> dict[str, float]:
         `inversion_over_passes`: of so many steps, over as many bare passes forward and back.
         `window_over_inversion`: the same inversion over all 77 tokens.
         `carrier_over_inversion`: with the last four words free alone.
+        `inversion_mib`: by how much the process grew for it, its float32 weights included;
+        `window_mib`: for all 77 tokens, those included as well.
     """
     tower = tower_from_state(random_tensors(clip_text_shapes("sd1_clip_config")))
     generator = torch.Generator().manual_seed(1)
@@ -37,15 +41,19 @@ def measure(steps: int = 4, frames: int = FRAMES) -> dict[str, float]:
     everywhere[[0, -1]] = 0
     targets = functional.normalize(torch.randn(frames, 768, generator=generator), dim=-1)
     options = {"steps": steps, "tolerance": 0.0}
+    before = _peak_mib()
     _passes(tower, prompt, targets, 1)
     passes = _seconds(lambda: _passes(tower, prompt, targets, steps))
     inversion = _seconds(lambda: invert(tower, prompt, targets, free, **options))
     short = _seconds(lambda: invert(tower, prompt, targets, carrier, **options))
+    inversion_mib = _peak_mib() - before
     whole = _seconds(lambda: invert(tower, window, targets, everywhere, **options))
     return {
         "inversion_over_passes": inversion / passes,
         "window_over_inversion": whole / inversion,
         "carrier_over_inversion": short / inversion,
+        "inversion_mib": inversion_mib,
+        "window_mib": _peak_mib() - before,
     }
 
 
@@ -61,3 +69,9 @@ def _seconds(job) -> float:
     begun = time.process_time()
     job()
     return time.process_time() - begun
+
+
+def _peak_mib() -> float:
+    """The most that this process has held so far."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
