@@ -11,7 +11,7 @@ from pack.tests.small_clips import small_clip
 
 TEXT, CARRIER, PHRASES = "a red star", "in the middle", "on the left\non the right\nupright"
 FRAMES = 3
-SPACES = {"sd15": 64, "sdxl": 128, "flux": 64}
+SPACES = {"sd15": 64, "sdxl": 128, "sd3": 64, "flux": 64}
 """Kind of CLIP → N of the tower that the motion goes through: CLIP-L's or bigG's."""
 
 
@@ -51,9 +51,15 @@ def encoded(clip):
         return clip.encode_from_tokens_scheduled(clip.tokenize(f"{TEXT} {CARRIER}"))[0]
 
 
-@pytest.mark.parametrize("through", ["inversion", "end_token", "captions"])
-def test_without_strength_it_is_the_text_encoder_to_the_bit(moved, through):
-    clip, (((tokens, extra),), count, _, _) = moved("sd15", 0.0, through)
+WAYS = [
+    ("sd15", "end_token"),
+    *((kind, through) for kind in SPACES for through in ("inversion", "captions")),
+]
+
+
+@pytest.mark.parametrize("kind, through", WAYS)
+def test_without_strength_it_is_the_text_encoder_to_the_bit(moved, kind, through):
+    clip, (((tokens, extra),), count, _, _) = moved(kind, 0.0, through)
     wanted, more = encoded(clip)
     assert count == len(tokens) == FRAMES
     for frame, pooled in zip(tokens, extra["pooled_output"], strict=True):
