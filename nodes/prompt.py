@@ -48,12 +48,13 @@ class ClipDriftRotateConditioning(io.ComfyNode):
                 io.Combo.Input(
                     "method",
                     list(WALKS),
-                    default="carry",
-                    tooltip="carry: the clip's whole path, moved to start at the prompt; works "
-                    "for any text encoder. rotate: the clip's own rotations. perturb: the "
-                    "article's x + g·Rx. translate: add the clip's change of embedding. tangent: "
-                    "turn towards that change. follow: be where the clip is, which suits a "
-                    "prompt that says no place. All but carry need equal dimensions.",
+                    default="follow",
+                    tooltip="follow: be where the clip is, which suits a prompt that says no "
+                    "place. tangent: turn towards the clip's change, for one that begins where "
+                    "the clip begins. translate: add that change. carry: the clip's whole path, "
+                    "moved to start at the prompt; it keeps less of the prompt, but is the one "
+                    "that needs no equal dimensions. rotate: the clip's own rotations. perturb: "
+                    "the article's x + g·Rx.",
                 ),
                 sockets.strength_input(
                     "How much of the motion to apply: 0 leaves the prompt as it is, 1 is the "

@@ -125,7 +125,7 @@ def wide_drift(server) -> str:
     return "wide.safetensors"
 
 
-@pytest.mark.parametrize("method", ["rotate", "perturb", "translate", "tangent"])
+@pytest.mark.parametrize("method", ["rotate", "perturb", "translate", "tangent", "follow"])
 def test_unequal_dimensions(server, video, wide_drift, method):
     graph = walked(video, method=method)
     graph["shape"]["inputs"]["drift"] = ["wide", 0]

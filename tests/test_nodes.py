@@ -158,7 +158,7 @@ DEFAULTS = {
     ("ClipDriftRotatePrompt", "strength"): 1.0,
     ("ClipDriftRotatePrompt", "through"): "inversion",
     ("ClipDriftRotatePrompt", "steps"): 60,
-    ("ClipDriftRotateConditioning", "method"): "carry",
+    ("ClipDriftRotateConditioning", "method"): "follow",
     ("ClipDriftRotateConditioning", "strength"): 1.0,
     ("ClipDriftRotateConditioning", "preserve_norm"): True,
     ("ClipDriftRotateConditioning", "rotate_pooled"): True,

@@ -156,12 +156,12 @@ def motion(add: Graph, subject: Subject, report: bool = False, frames: int = FRA
 
 
 def rotate(add: Graph, subject: Subject, read: Motion, **settings) -> Node:
-    """Rotate Conditioning on the positive prompt."""
+    """Rotate Conditioning on the positive prompt; by carry, which text tokens of any width take."""
     return add(
         "ClipDriftRotateConditioning",
         conditioning=subject.positive,
         rotation=read.rotation,
-        **settings,
+        **{"method": "carry"} | settings,
     )
 
 
