@@ -57,7 +57,7 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize("kind, through", WAYS)
+@pytest.mark.parametrize(("kind", "through"), WAYS)
 def test_without_strength_it_is_the_text_encoder_to_the_bit(moved, kind, through):
     clip, (((tokens, extra),), count, _, _) = moved(kind, 0.0, through)
     wanted, more = encoded(clip)
