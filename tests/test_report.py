@@ -20,12 +20,14 @@ from pack.clip_drift.report import (
     drift_report,
     matrix,
     matrix_heatmap,
+    moved_prompt_report,
     statistics,
     strip,
     timeline,
 )
 from pack.clip_drift.report.statistics import neighbour_similarity
 from pack.clip_drift.scores.correlation import pearson
+from pack.clip_drift.through.report import Reading
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -337,6 +339,19 @@ def test_matrix_heatmap_shows_the_matrix():
 def test_matrix_heatmap_refuses_what_is_no_rotation(bad, says):
     with pytest.raises(DriftError, match=says):
         matrix_heatmap(bad)
+
+
+@pytest.mark.parametrize("frames", [2, 40])
+def test_a_moved_prompts_captions_stay_on_the_page(frames):
+    """Long ones of many frames, and of a motion along one line, whose other axis is round-off."""
+    far = torch.linspace(0.2, 0.9, frames)
+    said = tuple(f"{i}, far to the left at the very bottom of the picture" for i in range(frames))
+    found = Reading(far, far, far, torch.ones(3), said, far)
+    targets = torch.nn.functional.normalize(walk(frames), dim=-1)
+    picture = moved_prompt_report(found, targets, ["one", "two", "three"])
+    check_picture(picture)
+    for side in (picture[:, :20], picture[:, -20:]):
+        assert (side == picture[0, 0]).all()
 
 
 @pytest.mark.parametrize(("size", "block"), [(6, 2), (7, 2), (7, 3), (5, 5)])

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from ..said import Said
 from ..through.report import Reading
-from .page import CLIP_COLOUR, LEFT, MUTED, PIXEL_COLOUR, RIGHT, TEXT, Page, Say, stacked
+from .page import CLIP_COLOUR, LEFT, MARGIN, MUTED, PIXEL_COLOUR, RIGHT, TEXT, Page, Say, stacked
 from .text import percent, tick
 
 TALL = 320  # px
 MOST_WORDS, LEAST_ROOM = 12, 6
+PATH_WIDE, MOST_CAPTIONS = 640, 8
 
 
 def moved_prompt_report(
@@ -51,6 +52,7 @@ def _draw_reached(page: Page, reading: Reading) -> None:
     frames = range(len(reading.after))
     axes.plot(frames, reading.before.numpy(), color=MUTED, linestyle="--", linewidth=4)
     axes.plot(frames, reading.after.numpy(), color=CLIP_COLOUR, linewidth=5, marker="o")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.yaxis.set_major_formatter(tick)
     axes.set_xlabel(page.say(Said("frame")))
 
@@ -80,18 +82,36 @@ def _draw_path(page: Page, reading: Reading, targets: Tensor) -> None:
     rows = rows - rows.mean(0)
     *_, directions = torch.linalg.svd(rows, full_matrices=False)
     points = (rows @ directions[:2].T).float()
-    axes = page.axes(LEFT, 50, RIGHT - LEFT, TALL)
+    axes = page.axes(LEFT, 50, PATH_WIDE, TALL)
     axes.grid(True)
     axes.plot(*points.T.numpy(), color=MUTED, linewidth=3)
     sizes = 40 + 260 * reading.reached.clamp(0, 1)
     axes.scatter(*points.T.numpy(), s=sizes.numpy(), color=CLIP_COLOUR, zorder=3)
-    said = None
-    for i, caption in enumerate(reading.captions):
-        if caption != said and i % max(1, len(points) // 6) == 0:
-            place = {"xytext": (10, 10), "textcoords": "offset pixels"}
-            axes.annotate(f"{i}: {caption}", points[i].tolist(), color=TEXT, **place)
-        said = caption
-    axes.margins(0.25, 0.3)
+    # Captions can be long, and neighbours on the path: a list beside it, numbers at its points.
+    left, pitch = LEFT + PATH_WIDE + 50, TALL / MOST_CAPTIONS
+    for line, (first, last, caption) in enumerate(_spread(_runs(reading.captions))):
+        frames = f"{first}" if first == last else f"{first}–{last}"
+        said = f"{frames}: {caption}"
+        page.text(left, 50 + (line + 0.7) * pitch, said, page.width - MARGIN - left, color=TEXT)
+        place = {"xytext": (12, 12), "textcoords": "offset pixels"}
+        axes.annotate(f"{first}", points[first].tolist(), color=TEXT, **place)
+    axes.margins(0.12, 0.2)
+    # One scale: of a motion along one line, the other direction is round-off.
+    axes.set_aspect("equal", adjustable="datalim")
     axes.set_xlabel(
-        page.say(Said("first and second direction of the targets; large dots got there"))
+        page.say(Said("first and second direction of the targets; large dots got there")),
+        loc="left",
     )
+
+
+def _runs(captions: Sequence[str]) -> list[tuple[int, int, str]]:
+    """First and last frame of each stretch that has one caption."""
+    starts = [i for i, said in enumerate(captions) if i == 0 or said != captions[i - 1]]
+    ends = [*(start - 1 for start in starts[1:]), len(captions) - 1]
+    return [(i, j, captions[i]) for i, j in zip(starts, ends, strict=True)]
+
+
+def _spread(runs: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """As many as there is room for, the first and the last among them."""
+    count = min(MOST_CAPTIONS, len(runs))
+    return [runs[round(i * (len(runs) - 1) / max(1, count - 1))] for i in range(count)]
