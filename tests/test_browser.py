@@ -250,6 +250,7 @@ def test_a_clip_of_any_shape_covers_nothing(chrome, studio, vue):
             front.set_values({("LoadVideo", "file"): "upright.mp4"})
             front.page.wait_for_timeout(1000)
             assert front.js(OVERLAPS, vue) == [], file.stem
+            assert front.js(STRANGERS, vue) == [], file.stem
 
 
 OVERLAPS = """vue => {
@@ -263,6 +264,15 @@ OVERLAPS = """vue => {
     if (boxes.length !== app.graph.nodes.length) return `${boxes.length} nodes are seen`;
     return boxes.flatMap((a, i) => boxes.slice(i + 1).filter(b => a[1] < b[3] && b[1] < a[3]
         && a[2] < b[4] && b[2] < a[4]).map(b => [a[0], b[0]])); }"""
+
+STRANGERS = """vue => {
+    const {scale, offset} = app.canvas.ds;
+    const seen = id => document.querySelector(`[data-node-id="${id}"]`)?.getBoundingClientRect();
+    const bottom = n => vue ? seen(n.id).bottom / scale - offset[1] : n.pos[1] + n.size[1];
+    return app.graph.nodes.flatMap(n => app.graph.groups.filter(g =>
+        n.pos[0] < g.pos[0] + g.size[0] && g.pos[0] < n.pos[0] + n.size[0]
+        && n.pos[1] < g.pos[1] && g.pos[1] < bottom(n)).map(g => [n.title, g.title])); }"""
+"""Nodes that begin above a group and reach over its title."""
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from .parts import (
 
 PROMPT = "a yellow star on navy"
 SIZE, SHOWN, SAMPLING = 64, 448, Sampling(25, 2.0, "ddim", "normal")
-NARROW, NOTE = 280, (340, 320)
+NARROW, NOTE = 280, (340, 370)
 """The front end fits a template into the window as it opens: small nodes are seen larger."""
 
 
