@@ -10,18 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -35,6 +30,7 @@ from ...kandinsky22.unet import Unet, unet_config
 from ..rig import kandinsky_oracle, kandinsky_sampling
 from ..rig.in_process import import_pack
 from ..rig.kandinsky_weights import randomise, small_movq
+from .memory import GIVING_BACK, fresh_process, process_peak
 
 OURS, DIFFUSERS = "ours", "diffusers"
 PART_OF = {
@@ -60,8 +56,6 @@ PRIOR = {False: {"num_attention_heads": 16, "num_layers": 10}, True: {}}
 CELLS, SMALL_CELLS, TINY = 32, 16, 8
 """Side of the latent, of 8 pixels each. The MoVQ is timed at the small one in the middle size.
 Memory is always measured at the larger one, beside which what else a process takes is small."""
-# Large blocks go back to the system at once, so that the peak is the one of living tensors.
-GIVING_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
 
 Given = dict[str, Tensor]
 Run = Callable[[Given], Tensor]
@@ -127,7 +121,7 @@ def _side_by_side(
     job: str, names: tuple[str, str], tasks: tuple[Task, Task], cells: int, rounds: int
 ) -> dict[str, float]:
     """Both in turns; each round starts with the other one."""
-    with _process() as first, _process() as second:
+    with fresh_process() as first, fresh_process() as second:
         sides = list(zip((first, second), tasks, strict=True))
         found, expected = (pool.submit(_result, task, cells).result() for pool, task in sides)
         difference = float(np.abs(found - expected).max() / np.abs(expected).max())
@@ -152,21 +146,11 @@ def _memory(
     """Megabytes that each takes, in a process that has done nothing else."""
     figures, above = {}, []
     for name, task in zip(names, tasks, strict=True):
-        with _process(**GIVING_BACK) as pool:
+        with fresh_process(**GIVING_BACK) as pool:
             taken, peak = pool.submit(_bytes, task, cells).result()
         above.append(taken)
         figures |= {f"{name}_mb": taken / 2**20, f"{name}_peak_mb": peak / 2**20}
     return figures | {f"{job}_memory": above[0] / above[1]}
-
-
-@contextmanager
-def _process(**environment: str) -> Iterator[ProcessPoolExecutor]:
-    """A fresh process for what is submitted to it."""
-    with (
-        patch.dict(os.environ, environment),
-        ProcessPoolExecutor(1, get_context("spawn")) as pool,
-    ):
-        yield pool
 
 
 # --- In a side's process --------------------------------------------------------------------------
@@ -204,15 +188,7 @@ def _peak(anew: bool = False) -> int:
         if anew:
             torch.cuda.reset_peak_memory_stats()
         return torch.cuda.max_memory_allocated()
-    status = Path("/proc/self/status")
-    if not status.exists():  # not Linux: the whole process's, with what loading took
-        import resource  # which Windows lacks
-
-        return 0 if anew else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if anew:
-        Path("/proc/self/clear_refs").write_text("5")
-    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-    return int(lines["VmHWM"].split()[0]) * 1024
+    return process_peak(anew)
 
 
 def _device() -> torch.device:

@@ -1,7 +1,5 @@
 """What an inversion costs beside the bare tower, and beside one that runs all 77 tokens."""
 
-import resource
-import sys
 import time
 
 import torch
@@ -11,6 +9,7 @@ from ...clip_drift.through.inversion import invert
 from ...clip_drift.through.layouts import tower_from_state
 from ...clip_drift.through.tower import TextTower
 from ..rig.random_tensors import clip_text_shapes, random_tensors
+from .memory import GIVING_BACK, fresh_process, process_peak
 
 FRAMES = 16
 WORDS = 12
@@ -26,8 +25,8 @@ def measure(steps: int = 60, frames: int = FRAMES) -> dict[str, float]:
         `inversion_over_passes`: of so many steps, over as many bare passes forward and back.
         `window_over_inversion`: the same inversion over all 77 tokens.
         `carrier_over_inversion`: with the last four words free alone.
-        `inversion_mib`: by how much the process grew for it, its float32 weights included;
-        `window_mib`: for all 77 tokens, those included as well.
+        `inversion_mib`, `window_mib`: what a step of the two takes at its peak above the loaded
+        weights, each in a process of its own.
     """
     tower = tower_from_state(random_tensors(clip_text_shapes("sd1_clip_config")))
     generator = torch.Generator().manual_seed(1)
@@ -41,19 +40,17 @@ def measure(steps: int = 60, frames: int = FRAMES) -> dict[str, float]:
     everywhere[[0, -1]] = 0
     targets = functional.normalize(torch.randn(frames, 768, generator=generator), dim=-1)
     options = {"steps": steps, "tolerance": 0.0}
-    before = _peak_mib()
     _passes(tower, prompt, targets, 1)
     passes = _seconds(lambda: _passes(tower, prompt, targets, steps))
     inversion = _seconds(lambda: invert(tower, prompt, targets, free, **options))
     short = _seconds(lambda: invert(tower, prompt, targets, carrier, **options))
-    inversion_mib = _peak_mib() - before
     whole = _seconds(lambda: invert(tower, window, targets, everywhere, **options))
     return {
         "inversion_over_passes": inversion / passes,
         "window_over_inversion": whole / inversion,
         "carrier_over_inversion": short / inversion,
-        "inversion_mib": inversion_mib,
-        "window_mib": _peak_mib() - before,
+        "inversion_mib": _mib(WORDS + 2, frames),
+        "window_mib": _mib(WINDOW, frames),
     }
 
 
@@ -71,7 +68,18 @@ def _seconds(job) -> float:
     return time.process_time() - begun
 
 
-def _peak_mib() -> float:
-    """The most that this process has held so far."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+def _mib(tokens: int, frames: int) -> float:
+    """What a step takes at its peak, in a process of its own."""
+    with fresh_process(**GIVING_BACK) as pool:
+        return pool.submit(_step_mib, tokens, frames).result()
+
+
+def _step_mib(tokens: int, frames: int) -> float:
+    tower = tower_from_state(random_tensors(clip_text_shapes("sd1_clip_config")))
+    rows = tower.embed(torch.arange(1, tokens + 1)[None])
+    targets = functional.normalize(torch.randn(frames, 768), dim=-1)
+    free = torch.ones(tokens)
+    free[[0, -1]] = 0
+    before = process_peak(anew=True)
+    invert(tower, rows, targets, free, steps=2, tolerance=0.0)
+    return (process_peak() - before) / 2**20
