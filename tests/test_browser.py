@@ -250,7 +250,17 @@ def test_a_clip_of_any_shape_covers_nothing(chrome, studio, vue):
             front.set_values({("LoadVideo", "file"): "upright.mp4"})
             front.page.wait_for_timeout(1000)
             assert front.js(OVERLAPS, vue) == [], file.stem
-            assert front.js(STRANGERS, vue) == [], file.stem
+            assert front.js(HALF_INSIDE, vue) == [], file.stem
+
+
+@pytest.mark.parametrize("vue", [False, True], ids=["canvas", "vue"])
+def test_every_title_can_be_read_as_a_workflow_opens(chrome, studio, vue):
+    """In a window of a small notebook; below READABLE the canvas draws none."""
+    settings = {"Comfy.VueNodes.Enabled": vue}
+    with FrontEnd(chrome, studio.url, size=(1400, 850), settings=settings) as front:
+        for file in WORKFLOWS:
+            front.load(json.loads(file.read_text(encoding="utf-8")))
+            assert front.js("() => app.canvas.ds.scale") >= READABLE, file.stem
 
 
 OVERLAPS = """vue => {
@@ -265,14 +275,18 @@ OVERLAPS = """vue => {
     return boxes.flatMap((a, i) => boxes.slice(i + 1).filter(b => a[1] < b[3] && b[1] < a[3]
         && a[2] < b[4] && b[2] < a[4]).map(b => [a[0], b[0]])); }"""
 
-STRANGERS = """vue => {
+HALF_INSIDE = """vue => {
+    const canvas = document.querySelector('#graph-canvas').getBoundingClientRect();
     const {scale, offset} = app.canvas.ds;
     const seen = id => document.querySelector(`[data-node-id="${id}"]`)?.getBoundingClientRect();
-    const bottom = n => vue ? seen(n.id).bottom / scale - offset[1] : n.pos[1] + n.size[1];
+    const bottom = n => vue ? (seen(n.id).bottom - canvas.top) / scale - offset[1]
+        : n.pos[1] + n.size[1];
     return app.graph.nodes.flatMap(n => app.graph.groups.filter(g =>
         n.pos[0] < g.pos[0] + g.size[0] && g.pos[0] < n.pos[0] + n.size[0]
-        && n.pos[1] < g.pos[1] && g.pos[1] < bottom(n)).map(g => [n.title, g.title])); }"""
-"""Nodes that begin above a group and reach over its title."""
+        && n.pos[1] < g.pos[1] + g.size[1] && g.pos[1] < bottom(n)
+        && !(g.pos[1] < n.pos[1] - 30 && bottom(n) <= g.pos[1] + g.size[1])
+        ).map(g => [n.title, g.title, bottom(n) - g.pos[1] - g.size[1]])); }"""
+"""Nodes that reach over a group's title or below its end."""
 
 
 @pytest.mark.parametrize(
@@ -288,7 +302,8 @@ def test_the_search_for_nodes_finds_ours(front, query, wanted, within):
     front.load(workflow("02"))
     front.js("() => app.graph.clear()")
     front.page.keyboard.press("Escape")
-    front.page.locator("#graph-canvas").dblclick(position={"x": 900, "y": 500})
+    # Not by a double click: on a busy machine its two halves are two single ones.
+    front.js("() => app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
     front.page.get_by_role("combobox").last.wait_for()
     front.page.keyboard.type(query)
     found = front.page.get_by_role("option")

@@ -11,9 +11,9 @@ and columns, in groups. What is folded becomes a subgraph, one node that opens; 
 from the links that are cut.
 """
 
-from .fold import Fold
+from .fold import Fold, Shown
 from .graph import Graph
-from .layout import PADDING, Group, Space, Stack, column, row
+from .layout import PADDING, Group, Stack, column, row
 from .nodes import WIDE, Node, Output
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "Group",
     "Node",
     "Output",
-    "Space",
+    "Shown",
     "Stack",
     "column",
     "row",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any, NamedTuple
 
 from ....farm.ui_to_api import DYNAMIC_COMBO, UPLOAD_VALUE, Info, Input, inputs_of
 
-WIDTH, WIDE, NOTE_SIZE = 290, 330, (400, 1000)
+WIDTH, WIDE = 290, 330
 TITLE = 30
 SLOT, WIDGET_ROW, TEXT_ROW, WIDGET_MARGIN, NODE_MARGIN = 20, 24, 54, 8, 6
 FOOTER = 36
@@ -26,14 +28,12 @@ SIZES = {  # (width, least height) of what shows a text, a picture or a file's n
     "ClipDriftLoadOpenCLIP": (WIDE, 0),
     "unCLIPCheckpointLoader": (WIDE, 0),
     "LoadImage": (WIDE, 340),
-    "ClipDriftReport": (440, 800),
-    "ClipDriftCompare": (440, 1250),
     "EmptyLatentImage": (WIDE, 0),
-    "LoadVideo": (WIDE, 340),
+    "LoadVideo": (WIDE, 410),
     "SaveAnimatedWEBP": (700, 530),
-    "SaveVideo": (440, 580),
+    "SaveVideo": (440, 480),
     "PreviewImage": (WIDTH, 330),
-    "PreviewAny": (WIDE, 130),
+    "PreviewAny": (WIDE, 110),
 }
 
 
@@ -49,6 +49,8 @@ class Node:
 
     title: str | None = None
     """Shown instead of the node's own name."""
+    share: float = 1
+    """Of the width of its row."""
 
     def __init__(self, number: int, kind: str, info: Info, inputs: dict[str, Any]):
         self.number, self.kind, self.info = number, kind, info
@@ -90,6 +92,10 @@ class Node:
         """Whether the front end's new nodes draw one."""
         return self.is_ours
 
+    def widen(self, width: int):
+        """Make the node so wide."""
+        self.least_size = width, self.least_size[1]
+
     def place(self, x: int, y: int) -> tuple[int, int]:
         """Put the node, title included, at a point; return the room that it takes."""
         self.position = (x, y + TITLE)
@@ -110,18 +116,22 @@ class Node:
         return values
 
 
+NOTE_WIDTH, NOTE_LETTERS, NOTE_LINE, NOTE_GAP = 320, 52, 12, 14
+"""Of a note: about so many letters per line, so high; what stands between two paragraphs."""
+
+
 class Note(Node):
-    """A text on the canvas, in Markdown."""
+    """A text on the canvas, in Markdown, as high as its text."""
 
     title = "Start here"
 
     def __init__(self, number: int, text: str):
         super().__init__(number, "MarkdownNote", {"input": {}, "output": [], "output_name": []}, {})
-        self.text, self.least_size = text, NOTE_SIZE
+        self.text, self.least_size = text, (NOTE_WIDTH, _height_of(text))
 
     @property
     def size(self) -> tuple[int, int]:
-        """Nothing is computed: a note scrolls."""
+        """As high as its text, or what it was given."""
         return self.least_size
 
     @property
@@ -132,6 +142,13 @@ class Note(Node):
     def values(self) -> list:
         """The text."""
         return [self.text]
+
+
+def _height_of(text: str) -> int:
+    """About how high the front end draws a Markdown text."""
+    paragraphs = re.split(r"\n(?=\s*(?:- |\d+\. |\n))", re.sub(r"\]\([^)]*\)", "]", text.strip()))
+    lines = [math.ceil(len(" ".join(each.split())) / NOTE_LETTERS) for each in paragraphs]
+    return sum(each * NOTE_LINE + NOTE_GAP for each in lines if each) + 2 * TITLE
 
 
 def as_output(value: Any) -> Any:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..ui_graph import Graph, Group, Node, Output, Space, Stack, column, row
+from ..ui_graph import Graph, Group, Node, Output, Stack, column, row
 from . import models
-from .mini import SHOWN, follow, mini_kandinsky
+from .mini import SHOWN, enlarge, follow, mini_kandinsky
 from .moved_prompts import SD_FIRST, move, openai, text_model
 from .parts import (
     FPS,
     FRAMES,
     GOLD,
-    LOW,
-    OVER,
     SEED,
-    TEAL,
     Motion,
     Subject,
     draw,
@@ -79,9 +76,10 @@ and the prompt walks along with it.
         ],
         gives=[(video, "video"), (decoded, "images")],
     )
-    place = row(column(Space(0, 2 * LOW), moved), column(Space(0, OVER), begun.place), fold)
+    saved = save(add, Output(video, 0), "text2video-zero")
+    place = row(column(moved, begun.place), column(fold, saved))
     drawing = Group("3 Draw the first frame, then all from it", GOLD, place)
-    return page(text, subject, read, drawing, save(add, Output(video, 0), "text2video-zero"))
+    return page(text, subject, read, drawing, first=subject.says)
 
 
 def by_windows(add: Graph) -> Stack:
@@ -126,9 +124,8 @@ brings frame 0 along into every window.
     )
     seen = subject._replace(model=Output(windows, 0), positive=Output(moved, 0))
     drawn = draw(add, seen, read, None, 0.2)
-    moving = column(Space(0, OVER), looking, Space(0, LOW), moved)
-    place = row(moving, column(Space(0, LOW), drawn.place))
-    drawn = drawn._replace(place=place)
+    drawn = drawn._replace(before=(moved, looking), first=subject.says)
+    subject = subject._replace(says=())
     return drawn_page(add, text, subject, read, drawn, "Draw by windows", "windows")
 
 
@@ -161,14 +158,14 @@ Press **Run**, and wait for *The result*.
     subject = subject._replace(model=Output(attending, 0))
     looking = sample(add, subject, moved, noise["noise"], noise["latent"])
     both = add("ImageStitch", image1=plain.decoded, image2=looking.decoded, spacing_width=4)
-    larger = add("ImageScale", image=both, upscale_method="lanczos", width=2 * SHOWN, height=SHOWN)
+    larger = enlarge(add, both, 2 * SHOWN)
     fold = add.fold(
         "Draw Twice",
         row(
             subject.canvas,
             column(plain.columns[0], looking.columns[0]),
             noise,
-            column(Space(0, LOW), plain.columns[1], looking.columns[1]),
+            column(plain.columns[1], looking.columns[1]),
             column(plain.decoded, looking.decoded),
             both,
             larger,
@@ -185,14 +182,9 @@ Press **Run**, and wait for *The result*.
         lossless=False,
         quality=90,
     )
-    shown.least_size = (2 * SHOWN, SHOWN + 200)
-    place = row(
-        column(attending, Space(0, 2 * LOW), subject.said),
-        column(Space(0, 2 * LOW), moved),
-        column(Space(0, LOW), fold),
-    )
-    drawing = Group("3 Draw it twice", GOLD, place)
-    return page(text, subject, read, drawing, Group("4 Look", TEAL, shown))
+    shown.least_size = (0, SHOWN + 150)
+    drawing = Group("3 Draw it twice", GOLD, column(row(moved, attending, fold), shown))
+    return page(text, subject, read, drawing, first=subject.says)
 
 
 def attend(add: Graph, subject: Subject, mode: str) -> Node:
@@ -254,8 +246,8 @@ def first_frame(add: Graph, subject: Subject, moved: Node, read: Motion) -> Begu
             once,
             column(noise, guider, sampler, before),
             column(no_noise, start, between),
-            column(Space(0, OVER), drawn),
-            column(Space(0, LOW), warped),
+            drawn,
+            warped,
         ),
         shows=[
             (subject.canvas, "width", "width"),

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from ..ui_graph import WIDE, Graph, Group, Node, Output, Space, Stack, column, row
+from ..ui_graph import WIDE, Graph, Group, Node, Output, Stack, column, row
 from . import models
 from .parts import (
     FPS,
     FRAMES,
-    GREEN,
+    GOLD,
     IMAGE,
     KANDINSKY,
-    LOW,
-    MODELS,
-    OVER,
     SEED,
     SIZE,
     Subject,
     draw,
     drawn_page,
     motion,
+    page,
     rotate,
+    save,
 )
 
 
@@ -92,9 +91,6 @@ def kandinsky(add: Graph, prompt: str, image: bool = False) -> Subject:
         inputs |= {"image": pictures[1], "image_weight": 1.0}
     encode = imagine(add, prior, clip, vision, **inputs)
     canvas = add("EmptyLatentImage", width=SIZE, height=SIZE)
-    seen = [column(Space(0, LOW), picture) for picture in pictures[1:]]
-    sources = column(loaders, *pictures[:1])
-    inside = row(sources, *seen, column(Space(0, OVER), encode))
     return Subject(
         decoder["model"],
         Output(clip, 0),
@@ -103,7 +99,8 @@ def kandinsky(add: Graph, prompt: str, image: bool = False) -> Subject:
         encode["positive"],
         encode["negative"],
         canvas,
-        Group(MODELS, GREEN, inside),
+        (loaders,),
+        (*pictures, encode),
         KANDINSKY,
     )
 
@@ -213,4 +210,6 @@ picture, in the rhythm of the clip.
     read = motion(add, subject)
     moved = rotate(add, subject, read)
     drawn = draw(add, subject, read, moved)
-    return drawn_page(add, text, subject, read, drawn, "Move it and draw", "kandinsky-image")
+    saved = save(add, drawn.video, "kandinsky-image")
+    columns = column(*subject.says), column(*drawn.before, *drawn.nodes), column(saved)
+    return page(text, subject, read, Group("3 Move it and draw", GOLD, row(*columns)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..ui_graph import PADDING, Graph, Group, Node, Output, Stack, column, row
+from typing import NamedTuple
+
+from ..ui_graph import PADDING, Graph, Group, Node, Output, Shown, Stack, column, row
 from . import models
 from .kandinsky import imagine
 from .parts import (
@@ -10,7 +12,6 @@ from .parts import (
     FRAMES,
     GOLD,
     GREEN,
-    MODELS,
     Sampling,
     Subject,
     drifting_noise,
@@ -47,31 +48,13 @@ the real model, and *13-score_the_motion*.
     text.least_size = NOTE
     subject = mini_kandinsky(add)
     video, drift = read_clip(add, subject)
-    rotation = add("ClipDriftRotation", start=drift, pairing="from_first", centered=False)
-    moved = follow(add, subject, rotation["rotation"])
-    noise = drifting_noise(add, subject, rotation["rotation"], 0.0)
-    steps = sample(add, subject, moved, noise["noise"], noise["latent"])
-    larger = add(
-        "ImageScale", image=steps.decoded, upscale_method="lanczos", width=SHOWN, height=SHOWN
-    )
+    drawn = follow_clip(add, subject, drift)
+    larger = enlarge(add, drawn.images, SHOWN)
     beside = add("ClipDriftSideBySide", images=larger, video=video, drift=drift)
     following = add.fold(
         "Follow the Clip",
-        row(
-            column(rotation, subject.canvas),
-            column(moved, noise),
-            *steps.columns,
-            steps.decoded,
-            larger,
-            beside,
-        ),
-        shows=[
-            (rotation, "start", "drift"),
-            (moved, "method", "method"),
-            (moved, "strength", "strength"),
-            (noise, "noise_seed", "noise_seed"),
-            (steps.sigmas, "steps", "steps"),
-        ],
+        row(*drawn.columns, larger, beside),
+        drawn.shows,
         gives=[(beside, "images"), (beside["fps"], "fps")],
     )
     shown = add.titled(
@@ -84,10 +67,10 @@ the real model, and *13-score_the_motion*.
         quality=90,
     )
     video.least_size, drift.least_size = (NOTE[0] - PADDING, 400), (NARROW, 460)
-    following.least_size, subject.said.least_size = (NARROW, 0), (NARROW, 400)  # warnings fit
-    box = subject.group.content
+    (box,), (said,) = subject.loaders, subject.says
+    following.least_size, said.least_size = (NARROW, 0), (NARROW, 400)  # warnings fit
     box.least_size = (NOTE[0] - PADDING, 0)
-    moving = row(column(subject.said, drift), following, shown)
+    moving = row(column(said, drift), following, shown)
     return row(
         column(text, Group("1 Clip and model", GREEN, column(box, video))),
         Group("2 The clip's motion moves the prompt", GOLD, moving),
@@ -116,10 +99,40 @@ def mini_kandinsky(add: Graph) -> Subject:
         encode["positive"],
         encode["negative"],
         canvas,
-        Group(MODELS, GREEN, box),
+        (box,),
+        (encode,),
         SAMPLING,
-        said=encode,
     )
+
+
+class Followed(NamedTuple):
+    """What draws, as columns, what of it is shown outside, and what was drawn."""
+
+    columns: tuple[Node | Stack, ...]
+    shows: list[Shown]
+    images: Node
+
+
+def follow_clip(add: Graph, subject: Subject, drift: Node) -> Followed:
+    """The prompt moved by a drift, and drawn."""
+    rotation = add("ClipDriftRotation", start=drift, pairing="from_first", centered=False)
+    moved = follow(add, subject, rotation["rotation"])
+    noise = drifting_noise(add, subject, rotation["rotation"], 0.0)
+    steps = sample(add, subject, moved, noise["noise"], noise["latent"])
+    beginning = column(rotation, subject.canvas), column(moved, noise)
+    shows = [
+        (rotation, "start", "drift"),
+        (moved, "method", "method"),
+        (moved, "strength", "strength"),
+        (noise, "noise_seed", "noise_seed"),
+        (steps.sigmas, "steps", "steps"),
+    ]
+    return Followed((*beginning, *steps.columns, steps.decoded), shows, steps.decoded)
+
+
+def enlarge(add: Graph, images: Node, width: int) -> Node:
+    """Tiny pictures, large enough to be looked at."""
+    return add("ImageScale", image=images, upscale_method="lanczos", width=width, height=SHOWN)
 
 
 def follow(add: Graph, subject: Subject, rotation: Output) -> Node:

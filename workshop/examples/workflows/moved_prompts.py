@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from ..ui_graph import Graph, Group, Node, Output, Space, Stack, column, row
+from ..ui_graph import Graph, Node, Output, Stack
 from . import models
 from .parts import (
     FPS,
     FRAMES,
-    GREEN,
-    MODELS,
     NEGATIVE,
-    OVER,
     SIZE,
     STABLE_DIFFUSION,
     Motion,
@@ -24,7 +21,7 @@ from .parts import (
 LIGHTHOUSE = "a lighthouse on a cliff, oil painting"
 CARRIER = "halfway across and at middle height"
 LARGE = 1024
-WITH_PLOTS = 700
+WITH_PLOTS = 660
 """How high Rotate Prompt is once its plots are there."""
 SD3 = Sampling(28, 4.5, "euler", "sgm_uniform")
 
@@ -77,7 +74,7 @@ def text_model(
     negative = add.titled("Negative prompt", "CLIPTextEncode", clip=clip, text=NEGATIVE)
     kind = "EmptySD3LatentImage" if texts else "EmptyLatentImage"
     canvas = add(kind, width=size, height=size)
-    loaders = column(loader, texts) if texts else loader
+    loaders = (loader, texts, eye) if texts else (loader, eye)
     return Subject(
         loader["MODEL"],
         clip,
@@ -86,9 +83,9 @@ def text_model(
         Output(negative, 0),
         Output(negative, 0),
         canvas,
-        Group(MODELS, GREEN, row(loaders, column(Space(0, OVER), negative))),
+        loaders,
+        (negative,),
         how,
-        eye,
     )
 
 

@@ -1,10 +1,16 @@
-"""What the workflows share: models and prompts, a clip's motion, drawing, saving, the page."""
+"""What the workflows share: models and prompts, a clip's motion, drawing, saving, the page.
+
+A page is a note and up to four groups, whose nodes stand in columns. The front end fits it into the
+window as it opens, and draws no text where a node is then seen at less than 8/14 of its size: hence
+the size of a page.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..ui_graph import WIDE, Fold, Graph, Group, Node, Output, Space, Stack, column, row
+from ..ui_graph import WIDE, Fold, Graph, Group, Node, Output, Stack, column, row
 from . import models
 
 VIDEO, IMAGE = "clip-drift-round.mp4", "example.png"
@@ -12,8 +18,8 @@ VIDEO, IMAGE = "clip-drift-round.mp4", "example.png"
 FRAMES, FPS, SIZE, SEED = 16, 8, 512, 7901
 NEGATIVE = "blurry, low quality, text, watermark"
 BLUE, PURPLE, GREEN, GOLD, TEAL = "#3f789e", "#7a4b9a", "#4f8a5b", "#a9822a", "#3f8f8f"
-OVER, LOW = 70, 320
-"""Room above nodes for the wires of model and VAE; where what moves prompt and noise begins."""
+PAGE_WIDTH = 1830
+"""Three quarters of a window 1400 pixels wide, of which an open page takes no more, at 8/14."""
 
 
 class Sampling(NamedTuple):
@@ -40,19 +46,17 @@ class Subject(NamedTuple):
     positive: Output
     negative: Output
     canvas: Node
-    group: Group
+    loaders: tuple[Node, ...]
+    says: tuple[Node, ...]
+    """What holds the prompt, and what of it leads to the conditioning."""
     sampling: Sampling
-    eye: Node | None = None
-    """The encoder's loader where it is not in that group."""
-    said: Node | None = None
-    """What holds the prompt where that is not in that group."""
 
 
-MODELS = "1 Choose models and prompt"
+MODELS = "1 Choose clip and models"
 
 
-def stable_diffusion(add: Graph, prompt: str | Node, *extra: Node) -> Subject:
-    """Load Checkpoint → prompt and negative prompt; extra nodes stand before the prompts."""
+def stable_diffusion(add: Graph, prompt: str) -> Subject:
+    """Load Checkpoint → prompt and negative prompt."""
     checkpoint = add(
         "CheckpointLoaderSimple", models.CHECKPOINT, ckpt_name=models.CHECKPOINT["name"]
     )
@@ -67,9 +71,9 @@ def stable_diffusion(add: Graph, prompt: str | Node, *extra: Node) -> Subject:
         said.positive,
         said.negative,
         canvas,
-        Group(MODELS, GREEN, row(column(checkpoint, *extra), column(Space(0, OVER), said.place))),
+        (checkpoint, encoder),
+        (said.place,),
         STABLE_DIFFUSION,
-        encoder,
     )
 
 
@@ -81,7 +85,7 @@ class Texts(NamedTuple):
     place: Fold
 
 
-def texts(add: Graph, clip: Output, prompt: str | Node) -> Texts:
+def texts(add: Graph, clip: Output, prompt: str) -> Texts:
     """Prompt and negative prompt."""
     positive = add.titled("Prompt", "CLIPTextEncode", clip=clip, text=prompt)
     negative = add.titled("Negative prompt", "CLIPTextEncode", clip=clip, text=NEGATIVE)
@@ -91,7 +95,7 @@ def texts(add: Graph, clip: Output, prompt: str | Node) -> Texts:
         shows=[(positive, "text", "prompt"), (negative, "text", "negative prompt")],
         gives=[(positive, "positive"), (negative, "negative")],
     )
-    both.least_size = (WIDE, 300)
+    both.least_size = (WIDE, 240)
     return Texts(Output(positive, 0), Output(negative, 0), both)
 
 
@@ -100,8 +104,8 @@ class Motion(NamedTuple):
 
     drift: Output
     rotation: Output
-    place: Group
-    video: Output
+    video: Node
+    nodes: tuple[Node, ...]
     shaped: Output
     """The drift with as many frames as are drawn."""
     fps: Output
@@ -120,11 +124,8 @@ def read_clip(add: Graph, subject: Subject) -> tuple[Node, Node]:
     )
 
 
-def motion(add: Graph, subject: Subject, report: bool = False, frames: int = FRAMES) -> Motion:
-    """Load Video → drift, with its report where asked for → rotations of so many frames.
-
-    Load Video is the last in its column: it grows with its clip.
-    """
+def motion(add: Graph, subject: Subject, frames: int = FRAMES) -> Motion:
+    """Load Video → drift → rotations of so many frames."""
     video, drift = read_clip(add, subject)
     shape = add("ClipDriftShape", drift=drift, frames=frames)
     rotation = add("ClipDriftRotation", start=shape, pairing="from_first", centered=False)
@@ -139,17 +140,11 @@ def motion(add: Graph, subject: Subject, report: bool = False, frames: int = FRA
             (rotation, "centered", "centered"),
         ],
     )
-    sources = column(subject.eye, video) if subject.eye else video
-    after = [turned]
-    if report:
-        after.insert(0, add("ClipDriftReport", drift=drift))
-        turned.least_size = after[0].least_size[0], 0
-    place = Group("2 Read the motion", BLUE, row(sources, drift, column(*after)))
     return Motion(
         drift["drift"],
         rotation["rotation"],
-        place,
-        Output(video, 0),
+        video,
+        (drift, turned),
         Output(shape, 0),
         shape["fps"],
     )
@@ -166,11 +161,14 @@ def rotate(add: Graph, subject: Subject, read: Motion, **settings) -> Node:
 
 
 class Drawing(NamedTuple):
-    """Pictures, the video of them, and the nodes that drew them."""
+    """Pictures, the video of them, what moved them, and the nodes that drew them."""
 
     images: Output
     video: Output
-    place: Stack
+    before: tuple[Node, ...]
+    nodes: tuple[Node, ...]
+    first: tuple[Node, ...] = ()
+    """What stands with the models."""
 
 
 def draw(
@@ -192,7 +190,7 @@ def draw(
     """
     noise = drifting_noise(add, subject, read.rotation, drift)
     positive, latent = moved or subject.positive, noise["latent"]
-    before, shows = [noise], []
+    handed, shows = [], []
     if not apart:
         shows = [
             (subject.canvas, "width", "width"),
@@ -203,7 +201,7 @@ def draw(
     if each:
         frames = add("ClipDriftFrames", conditioning=positive, latent=latent)
         positive, latent = frames["conditioning"], frames["latent"]
-        before.append(frames)
+        handed = [frames]
     steps = sample(add, subject, positive, noise["noise"], latent)
     shows += [(steps.sigmas, "steps", "steps"), (steps.guider, "cfg", "cfg")]
     after = [steps.decoded]
@@ -211,16 +209,14 @@ def draw(
         after.append(add("RebatchImages", images=steps.decoded, batch_size=4096))
     video = add("CreateVideo", images=after[-1], fps=read.fps)
     inside = [*steps.columns, *after, video]
-    moving = [moved] if moved else []
+    before = [moved] if moved else []
     if apart:
-        place = [column(Space(0, LOW), *moving, subject.canvas)]
-        place += [column(Space(0, LOW), each) for each in before]
+        before.append(noise)
     else:
-        place = [column(Space(0, LOW), each) for each in moving]
-        inside = [subject.canvas, *before, *inside]
+        inside, handed = [subject.canvas, noise, *handed, *inside], []
     fold = add.fold("Draw", row(*inside), shows, gives=[(video, "video"), (after[-1], "images")])
-    place = row(*place, fold)
-    return Drawing(Output(after[-1], 0), Output(video, 0), place)
+    pictures, first = Output(after[-1], 0), (subject.canvas,) if apart else ()
+    return Drawing(pictures, Output(video, 0), tuple(before), (*handed, fold), first)
 
 
 class Sampled(NamedTuple):
@@ -268,30 +264,28 @@ def drifting_noise(add: Graph, subject: Subject, rotation: Output, drift: float)
     )
 
 
-def save(add: Graph, video: Output, name: str) -> Group:
-    """A video file."""
+def save(add: Graph, video: Output, name: str) -> Node:
+    """A video file; its picture is wider than the nodes beside it."""
     saved = add("SaveVideo", video=video, filename_prefix=f"clip-drift/{name}")
-    return Group("4 Save", TEAL, saved)
+    saved.share = 1.2
+    return saved
 
 
-def page(
-    text: Node,
-    subject: Subject,
-    read: Motion,
-    *rest: Stack | Group,
-    beside: Stack | None = None,
-) -> Stack:
-    """All groups of a workflow that draws: sources on the left, results on the right.
+def page(text: Node, subject: Subject, read: Motion, *rest: Group, first: Sequence = ()) -> Stack:
+    """All groups of a workflow that draws, from left to right.
 
-    `beside` stands between the motion and what draws.
+    Load Video is the last in its column: it grows with its clip. Above it stands what comes first.
     """
-    below = row(read.place, beside) if beside else read.place
-    return row(text, column(subject.group, below), *rest)
+    sources = Group(MODELS, GREEN, column(*subject.loaders, *first, read.video))
+    reading = Group("2 Read the motion", BLUE, column(*read.nodes))
+    return row(text, sources, reading, *rest).widen(PAGE_WIDTH)
 
 
 def drawn_page(
     add: Graph, text: Node, subject: Subject, read: Motion, drawn: Drawing, title: str, name: str
 ) -> Stack:
     """The usual page: what is drawn is saved, and that is all."""
-    drawing = Group(f"3 {title}", GOLD, drawn.place)
-    return page(text, subject, read, drawing, save(add, drawn.video, name))
+    moving = column(*subject.says, *drawn.before)
+    drawing = column(*drawn.nodes, save(add, drawn.video, name))
+    group = Group(f"3 {title}", GOLD, row(moving, drawing))
+    return page(text, subject, read, group, first=drawn.first)

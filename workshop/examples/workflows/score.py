@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..ui_graph import WIDE, Graph, Group, Space, Stack, column, row
-from .mini import follow, mini_kandinsky
-from .parts import BLUE, GOLD, GREEN, MODELS, OVER, draw, motion, save
+from ..ui_graph import Graph, Group, Output, Stack, column, row
+from .mini import SHOWN, enlarge, follow_clip, mini_kandinsky
+from .parts import BLUE, GOLD, GREEN, MODELS, PAGE_WIDTH, TEAL, read_clip, save
 
 
 def score_motion(add: Graph) -> Stack:
@@ -29,32 +29,41 @@ says what follows.
 - `gram_correlation`: does it come back to where the clip comes back to?
 - `motion_ratio`: 1 moves as far as the clip, 0 is a still, much more than 1 flickers.
 
-**Drift Report** shows what was read from the clip, in pixels and in CLIP space.
+What was read from the clip? *02-look_at_a_clip_first* shows it.
 
 ## Then
 
-- Change one thing, such as `strength` or `method` of **Rotate Conditioning**, and score again.
+- Change one thing, such as `strength` or `method` of **Follow the Clip**, and score again.
 - The scores are outputs as well, for other nodes to take.
 - Frames of your own instead of drawn ones: connect them to **Look at the result**.
 - More frames tell better from chance: 16 or more.
 """)
     subject = mini_kandinsky(add)
-    read = motion(add, subject, report=True)
-    moved = follow(add, subject, read.rotation)
-    drawn = draw(add, subject, read, moved)
+    video, drift = read_clip(add, subject)
+    drawn = follow_clip(add, subject, drift)
+    larger = enlarge(add, drawn.images, SHOWN)
+    created = add("CreateVideo", images=larger, fps=drift["fps"])
+    following = add.fold(
+        "Follow the Clip",
+        row(*drawn.columns, larger, created),
+        drawn.shows,
+        gives=[(created, "video"), (drawn.images, "images")],
+    )
     again = add.titled(
         "Look at the result",
         "ClipDriftFromVideo",
         frames=drawn.images,
         encoder=subject.encoder,
-        fps=read.fps,
+        fps=drift["fps"],
     )
-    compared = add("ClipDriftCompare", reference=read.drift, result=again["drift"])
+    compared = add("ClipDriftCompare", reference=drift["drift"], result=again["drift"])
+    compared.share, compared.least_size = 1.4, (0, 856)
     verdict = add.titled("Verdict", "PreviewAny", source=compared["verdict"])
-    box = subject.group.content
-    box.least_size = (WIDE, 0)
-    said = Group(MODELS, GREEN, row(box, column(Space(0, OVER), subject.said)))
-    drawing = Group("3 Move it and draw", GOLD, drawn.place)
-    scored = row(again, column(Space(0, OVER), compared), verdict)
-    results = column(save(add, drawn.video, "scored"), Group("5 Score it", BLUE, scored))
-    return row(text, column(said, read.place), drawing, results)
+    verdict.least_size = (0, 70)
+    return row(
+        text,
+        Group(MODELS, GREEN, column(*subject.loaders, *subject.says, video)),
+        Group("2 Move the prompt", GOLD, column(drift, following)),
+        Group("3 Draw, look again", TEAL, column(save(add, Output(created, 0), "scored"), again)),
+        Group("4 Score it", BLUE, column(compared, verdict)),
+    ).widen(PAGE_WIDTH)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from ..ui_graph import Graph, Group, Output, Space, Stack, column, row
+from ..ui_graph import Graph, Group, Output, Stack, column, row
 from . import models
 from .parts import (
     BLUE,
     FPS,
     FRAMES,
     GOLD,
-    LOW,
-    OVER,
+    PAGE_WIDTH,
     PURPLE,
     SEED,
     TEAL,
@@ -72,7 +71,7 @@ chooses the frame, `centered` takes out what all frames share.
     encoder = add("CLIPVisionLoader", models.VIT_L, clip_name=models.VIT_L["name"])
     drift = add("ClipDriftFromVideo", frames=video, encoder=encoder, sample_fps=FPS)
     report = add("ClipDriftReport", drift=drift)
-    report.least_size = (560, 1000)
+    report.share, report.least_size = 1.6, (0, 850)
     rotation = add(
         "ClipDriftRotation",
         start=drift,
@@ -83,12 +82,10 @@ chooses the frame, `centered` takes out what all frames share.
     matrix = add("PreviewImage", images=rotation["matrix"])
     return row(
         text,
-        Group("1 Read the motion", BLUE, row(column(encoder, video), drift)),
-        column(
-            Group("2 Look at the clip", TEAL, report),
-            Group("3 Look at one rotation", PURPLE, row(rotation, matrix)),
-        ),
-    )
+        Group("1 Read the motion", BLUE, row(column(encoder, video), column(drift))),
+        Group("2 Look at the clip", TEAL, column(report)),
+        Group("3 Look at one rotation", PURPLE, column(rotation, matrix)),
+    ).widen(PAGE_WIDTH)
 
 
 def noise_only(add: Graph) -> Stack:
@@ -197,14 +194,11 @@ Frames are drawn one after another, so this is slower than a batch.
     decoded = add("VAEDecode", samples=end, vae=subject.vae)
     video = add("CreateVideo", images=decoded, fps=read.fps)
     shown = add.fold("Decode", row(decoded, video), gives=[(video, "video"), (decoded, "images")])
+    saved = save(add, Output(video, 0), "feedback-loop")
     drawn = row(
-        column(Space(0, 2 * LOW), moved),
-        column(Space(0, OVER), first_frame),
-        column(Space(0, 2 * LOW), start),
-        column(Space(0, OVER), frame),
-        column(Space(0, 2 * LOW), end),
-        column(Space(0, 3 * LOW), shown),
+        column(*subject.says, moved, first_frame),
+        column(start, frame, end),
+        column(shown, saved),
     )
     title = "3 Draw the first frame, then each from the one before"
-    saved = save(add, Output(video, 0), "feedback-loop")
-    return page(text, subject, read, Group(title, GOLD, drawn), saved)
+    return page(text, subject, read, Group(title, GOLD, drawn))

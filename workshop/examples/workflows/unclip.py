@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from ..ui_graph import Graph, Group, Output, Space, Stack, column, row
+from ..ui_graph import Graph, Output, Stack
 from . import models
 from .parts import (
     FPS,
     FRAMES,
-    GREEN,
     IMAGE,
-    MODELS,
-    OVER,
     STABLE_DIFFUSION,
     Subject,
     draw,
@@ -31,7 +28,6 @@ def unclip(add: Graph, prompt: str) -> Subject:
     seen = add("CLIPVisionEncode", clip_vision=checkpoint["CLIP_VISION"], image=picture)
     both = add("unCLIPConditioning", conditioning=said.positive, clip_vision_output=seen)
     canvas = add("EmptyLatentImage", width=SIZE, height=SIZE)
-    inside = row(column(checkpoint, picture), column(Space(0, OVER), said.place, seen), both)
     return Subject(
         checkpoint["MODEL"],
         checkpoint["CLIP"],
@@ -40,7 +36,8 @@ def unclip(add: Graph, prompt: str) -> Subject:
         Output(both, 0),
         said.negative,
         canvas,
-        Group(MODELS, GREEN, inside),
+        (checkpoint, picture),
+        (said.place, seen, both),
         STABLE_DIFFUSION,
     )
 
