@@ -34,6 +34,8 @@ class RotationSequence:
             (planes from the clip's mean to i), or "pairs" (one start and end per frame, by hand).
         center: (N,) mean that was taken out before the planes were built, or None.
         encoder: name of the space, where known.
+        fps: frames per second at which the motion takes as long as the clip did, 0 where nothing
+            says it.
     """
 
     base: Tensor
@@ -41,6 +43,7 @@ class RotationSequence:
     pairing: Pairing
     center: Tensor | None = None
     encoder: str = ""
+    fps: float = 0.0
 
     @classmethod
     def from_trajectory(
@@ -73,10 +76,10 @@ class RotationSequence:
                 "pairing from_mean starts at the clip's mean, which centered takes out: switch "
                 "centered off, or use from_first."
             )
-        vectors, encoder = (
-            (trajectory.embeddings, trajectory.encoder)
+        vectors, encoder, fps = (
+            (trajectory.embeddings, trajectory.encoder, trajectory.fps)
             if isinstance(trajectory, Drift)
-            else (trajectory, "")
+            else (trajectory, "", 0.0)
         )
         if vectors.ndim != 2 or len(vectors) < 2:
             raise DriftError(
@@ -90,7 +93,7 @@ class RotationSequence:
                 "still clip?), so there is no rotation to read; use a clip with motion."
             )
         base = unit(points.mean(0, keepdim=True), "mean") if pairing == "from_mean" else points[:1]
-        return cls(base, points, pairing, _center(points) if centered else None, encoder)
+        return cls(base, points, pairing, _center(points) if centered else None, encoder, fps)
 
     @classmethod
     def from_pairs(cls, start: Tensor, end: Tensor, centered: bool = False) -> "RotationSequence":

@@ -67,6 +67,7 @@ class ClipDriftRotateNoise(io.ComfyNode):
                     tooltip="The input, one per frame, with the batch_index that tells the noise "
                     "which frame is which: sample this, whole or through Frames to List.",
                 ),
+                sockets.rate_output(),
             ],
         )
 
@@ -81,7 +82,7 @@ class ClipDriftRotateNoise(io.ComfyNode):
             frames = _one_a_frame(latent, len(rotation))
         # A strength that does not fit should fail here, not after the model has been loaded.
         per_frame(noise.strength, len(rotation))
-        return io.NodeOutput(noise, frames)
+        return io.NodeOutput(noise, frames, sockets.rate_of(rotation))
 
 
 def _one_a_frame(latent: dict, frames: int) -> dict:

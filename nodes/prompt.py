@@ -136,6 +136,7 @@ class ClipDriftRotateConditioning(io.ComfyNode):
                     "move only through Frames to List or Frame Loop.",
                 ),
                 io.Int.Output("frame_count", tooltip="How many frames, for the latent's batch."),
+                sockets.rate_output(),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -180,7 +181,7 @@ class ClipDriftRotateConditioning(io.ComfyNode):
             result += node_helpers.conditioning_set_values([[tokens, extra]], values)
         if rotate_image and any(has_images(extra) for _, extra in result):
             show_on_node(cls, say("The image moves through Frames to List or Frame Loop."))
-        return io.NodeOutput(result, len(walk))
+        return io.NodeOutput(result, len(walk), sockets.rate_of(rotation))
 
 
 # What moves, as an error names it.

@@ -154,6 +154,7 @@ class ClipDriftRotatePrompt(io.ComfyNode):
                     "plots",
                     tooltip="Targets reached, which words moved how far, and the path in words.",
                 ),
+                sockets.rate_output(),
             ],
         )
 
@@ -199,6 +200,7 @@ class ClipDriftRotatePrompt(io.ComfyNode):
             len(walk),
             "\n".join([note, *lines]),
             plots,
+            sockets.rate_of(rotation),
             ui={**ui.PreviewImage(plots, cls=cls).as_dict(), "text": (shown,)},
         )
 

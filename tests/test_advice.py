@@ -32,14 +32,16 @@ def test_a_prompt_of_fewer_dimensions_than_the_motion_has_directions(pack, motio
 
 def test_a_latent_of_fewer_numbers_than_the_motion_has_directions(pack, motion):
     node = pack.nodes.noise.ClipDriftRotateNoise
-    noise, latent = node.execute({"samples": torch.zeros(1, 1, 2, 2)}, motion, 1, "rotate", 1).args
+    noise, latent, _ = node.execute(
+        {"samples": torch.zeros(1, 1, 2, 2)}, motion, 1, "rotate", 1
+    ).args
     with pytest.raises(DriftError, match=r"the latent's 4 numbers.*Shape Drift with fewer frames"):
         noise.generate_noise(latent)
 
 
 def test_a_latent_of_another_motion(pack, motion):
     node = pack.nodes.noise.ClipDriftRotateNoise
-    noise, _ = node.execute({"samples": torch.zeros(1, 4, 8, 8)}, motion, 1, "rotate", 1).args
+    noise, *_ = node.execute({"samples": torch.zeros(1, 4, 8, 8)}, motion, 1, "rotate", 1).args
     other = {"samples": torch.zeros(1, 4, 8, 8), "batch_index": [FRAMES]}
     with pytest.raises(DriftError, match=r"frame 6 .*frames 0 to 5: sample the latent output of"):
         noise.generate_noise(other)

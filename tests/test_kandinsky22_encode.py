@@ -237,7 +237,7 @@ def test_rotate_conditioning_takes_the_result(encode, pack, prior, clip, picture
     positive, _ = encode(prior, clip, "a cat", "dark")
     rotation = rotation_node.execute(pictures, pairing="from_first", centered=True).result[0]
     settings = {"strength": 1.0, "preserve_norm": True, "rotate_pooled": True}
-    conditioning, frames = rotate_node.execute(
+    conditioning, frames, _ = rotate_node.execute(
         [[positive, {}]], rotation, method="rotate", **settings
     ).result
     assert frames == 3

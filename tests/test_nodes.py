@@ -71,6 +71,7 @@ CONTRACT = {
             "frame_count": "INT",
             "read_as": "STRING",
             "plots": "IMAGE",
+            "fps": "FLOAT",
         },
     ),
     "ClipDriftRotateConditioning": (
@@ -84,11 +85,11 @@ CONTRACT = {
             "pivot",
             "words",
         ],
-        {"conditioning": "CONDITIONING", "frame_count": "INT"},
+        {"conditioning": "CONDITIONING", "frame_count": "INT", "fps": "FLOAT"},
     ),
     "ClipDriftRotateNoise": (
         ["latent", "rotation", "noise_seed", "method", "strength"],
-        {"noise": "NOISE", "latent": "LATENT"},
+        {"noise": "NOISE", "latent": "LATENT", "fps": "FLOAT"},
     ),
     "ClipDriftSelectWords": (
         ["clip", "text", "words"],

@@ -63,7 +63,7 @@ def rotate(pack):
     def run(conditioning, rotation, method="carry", strength=1.0, **options):
         options = {"preserve_norm": True, "rotate_pooled": True} | options
         node = pack.nodes.prompt.ClipDriftRotateConditioning
-        walked, frames = node.execute(conditioning, rotation, method, strength, **options).args
+        walked, frames, _ = node.execute(conditioning, rotation, method, strength, **options).args
         assert frames == len(walked[0][0])
         return walked
 
@@ -484,7 +484,7 @@ def test_kandinsky_5_noise_walks_along_the_latent_frames(pack, models, motion):
     frames = VIDEO[2]
     points, rotation = motion(768, frames)
     node = pack.nodes.noise.ClipDriftRotateNoise
-    noise, latent = node.execute(
+    noise, latent, _ = node.execute(
         {"samples": torch.zeros(VIDEO)}, rotation, 5, "correlate", 1.0
     ).args
     drawn = noise.generate_noise(latent)
@@ -523,7 +523,7 @@ def test_a_latent_of_one_frame_is_a_picture(pack, motion, rotate, to_list):
     deep = {"samples": torch.zeros(1, 16, 1, 8, 8)}
     drawn = []
     for latent in (flat, deep):
-        noise, batch = node.execute(latent, rotation, 5, "correlate", 1.0).args
+        noise, batch, _ = node.execute(latent, rotation, 5, "correlate", 1.0).args
         assert len(batch["samples"]) == F
         drawn.append(noise.generate_noise(batch))
     assert torch.equal(drawn[0].unsqueeze(2), drawn[1])

@@ -59,7 +59,7 @@ WAYS = [
 
 @pytest.mark.parametrize(("kind", "through"), WAYS)
 def test_without_strength_it_is_the_text_encoder_to_the_bit(moved, kind, through):
-    clip, (((tokens, extra),), count, _, _) = moved(kind, 0.0, through)
+    clip, (((tokens, extra),), count, _, _, _) = moved(kind, 0.0, through)
     wanted, more = encoded(clip)
     assert count == len(tokens) == FRAMES
     for frame, pooled in zip(tokens, extra["pooled_output"], strict=True):
@@ -69,7 +69,7 @@ def test_without_strength_it_is_the_text_encoder_to_the_bit(moved, kind, through
 
 @pytest.mark.parametrize("kind", SPACES)
 def test_the_carrier_moves_and_the_rest_stays(moved, kind):
-    clip, (((tokens, extra),), _, read_as, plots) = moved(kind, 1.0)
+    clip, (((tokens, extra),), _, read_as, plots, _) = moved(kind, 1.0)
     wanted, _ = encoded(clip)
     assert torch.equal(tokens[0], wanted[0])  # tangent: the first frame is the prompt
     if kind == "flux":  # its tokens are T5's, which has no joint space; CLIP-L's are pooled

@@ -36,6 +36,15 @@ def test_a_clip_of_five_frames_has_four_rotations(pairing, centered):
     assert float(sequence.frame_planes.angles[0]) < 1e-15
 
 
+def test_a_sequence_knows_the_clips_rate():
+    """Seven frames in two seconds are three steps per second."""
+    points, times = trajectory(1, 7, 12), torch.linspace(4, 6, 7, dtype=torch.float64)
+    drift = Drift.from_embeddings(points, times)
+    assert RotationSequence.from_trajectory(drift).fps == pytest.approx(3)
+    assert RotationSequence.from_trajectory(points).fps == 0
+    assert RotationSequence.from_pairs(points[:1], points[1:]).fps == 0
+
+
 def test_pairs_have_a_rotation_each():
     start, end = randn(2, 5, 12), randn(3, 5, 12)
     sequence = RotationSequence.from_pairs(start, end, centered=False)

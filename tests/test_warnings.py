@@ -75,6 +75,19 @@ def test_the_rate_is_that_of_the_frames_taken(read, across):
     assert text.startswith("8 frames · 2.0 s · 4 per second")
 
 
+def test_what_a_clip_moves_has_its_rate(pack, read, across):
+    (drift, *_), _, _ = read(across, sample_fps=4.0)
+    rotation, *_ = pack.nodes.rotation.ClipDriftRotation.execute(drift, "from_first", False).args
+    prompt, latent = [[torch.ones(1, 3, 16), {}]], {"samples": torch.zeros(1, 4, 8, 8)}
+    for moved in (
+        pack.nodes.prompt.ClipDriftRotateConditioning.execute(
+            prompt, rotation, "carry", 1.0, True, True
+        ),
+        pack.nodes.noise.ClipDriftRotateNoise.execute(latent, rotation, 1, "correlate", 1.0),
+    ):
+        assert moved.args[-1] == pytest.approx(4)
+
+
 def images(count=6) -> torch.Tensor:
     """A grey bar that grows from a tenth of the picture to all of it."""
     pictures = torch.zeros(count, 64, 64, 3)

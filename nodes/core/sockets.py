@@ -7,6 +7,7 @@ from torch import Tensor, cat
 
 from ...clip_drift.drift import Drift
 from ...clip_drift.errors import DriftError
+from ...clip_drift.sequence import RotationSequence
 from ...clip_drift.strength import Strength
 
 ClipDrift = io.Custom("CLIP_DRIFT")
@@ -58,6 +59,20 @@ def strength_input(tooltip: str):
         io.Float.Input("strength", default=1.0, min=-10.0, max=10.0, step=0.01, tooltip=tooltip),
         types=[io.Float, io.Int, Floats, io.Curve],
     )
+
+
+def rate_output():
+    """The last socket of what moves something frame by frame."""
+    return io.Float.Output(
+        "fps",
+        tooltip="Frames per second at which the motion lasts as long as the clip did, for Create "
+        "Video; 1 for rotations between vectors, which know no time.",
+    )
+
+
+def rate_of(rotation: RotationSequence) -> float:
+    """What that socket holds."""
+    return rotation.fps or 1.0
 
 
 def as_strength(value) -> Strength:

@@ -7,6 +7,7 @@ import re
 from typing import Any, NamedTuple
 
 from ....farm.ui_to_api import DYNAMIC_COMBO, UPLOAD_VALUE, Info, Input, inputs_of
+from .layout import GROUP_TITLE
 
 WIDTH, WIDE = 290, 330
 TITLE = 30
@@ -19,7 +20,7 @@ SIZES = {  # (width, least height) of what shows a text, a picture or a file's n
     "CLIPVisionLoader": (WIDE, 0),
     "CLIPTextEncode": (WIDE, 150),
     "PrimitiveStringMultiline": (WIDE, 110),
-    "ClipDriftFromVideo": (WIDE, 490),
+    "ClipDriftFromVideo": (WIDE, 550),
     "ClipDriftSelectWords": (WIDE, 0),
     "CLIPLoader": (WIDE, 0),
     "Kandinsky22LoadDecoder": (WIDE, 0),
@@ -33,7 +34,6 @@ SIZES = {  # (width, least height) of what shows a text, a picture or a file's n
     "SaveAnimatedWEBP": (700, 530),
     "SaveVideo": (440, 480),
     "PreviewImage": (WIDTH, 330),
-    "PreviewAny": (WIDE, 110),
 }
 
 
@@ -133,6 +133,11 @@ class Note(Node):
     def size(self) -> tuple[int, int]:
         """As high as its text, or what it was given."""
         return self.least_size
+
+    def place(self, x: int, y: int) -> tuple[int, int]:
+        """Level with the nodes in the groups beside it."""
+        width, height = super().place(x, y + GROUP_TITLE)
+        return width, height + GROUP_TITLE
 
     @property
     def is_ours(self) -> bool:

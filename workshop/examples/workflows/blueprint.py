@@ -34,6 +34,7 @@ def drift_to_conditioning(add: Graph) -> Stack:
                 (drift, "drift"),
                 (moved, "conditioning"),
                 (moved["frame_count"], "frame_count"),
+                (moved["fps"], "fps"),
             ],
         )
     )

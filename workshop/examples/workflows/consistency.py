@@ -16,7 +16,6 @@ from .parts import (
     Motion,
     Subject,
     draw,
-    drawn_page,
     drifting_noise,
     motion,
     page,
@@ -24,7 +23,7 @@ from .parts import (
     save,
 )
 
-LONG, WINDOW, OVERLAP = 48, 16, 4
+LONG, WINDOW, OVERLAP, LOW_VIDEO = 48, 16, 4, 430
 FIRST, SECOND, STEPS = 2, 3, 50
 """Text2Video-Zero: of 50 steps the first frame is drawn 2, and then 3 more."""
 
@@ -77,7 +76,8 @@ and the prompt walks along with it.
         gives=[(video, "video"), (decoded, "images")],
     )
     saved = save(add, Output(video, 0), "text2video-zero")
-    place = row(column(moved, begun.place), column(fold, saved))
+    saved.least_size = (0, LOW_VIDEO)
+    place = row(column(moved), column(begun.place, fold, saved))
     drawing = Group("3 Draw the first frame, then all from it", GOLD, place)
     return page(text, subject, read, drawing, first=subject.says)
 
@@ -124,9 +124,11 @@ brings frame 0 along into every window.
     )
     seen = subject._replace(model=Output(windows, 0), positive=Output(moved, 0))
     drawn = draw(add, seen, read, None, 0.2)
-    drawn = drawn._replace(before=(moved, looking), first=subject.says)
-    subject = subject._replace(says=())
-    return drawn_page(add, text, subject, read, drawn, "Draw by windows", "windows")
+    saved = save(add, drawn.video, "windows")
+    saved.least_size = (0, LOW_VIDEO)
+    drawing = row(column(moved), column(looking, *drawn.nodes, saved))
+    group = Group("3 Draw by windows", GOLD, drawing)
+    return page(text, subject, read, group, first=subject.says)
 
 
 def side_by_side(add: Graph) -> Stack:

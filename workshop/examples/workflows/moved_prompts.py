@@ -21,7 +21,7 @@ from .parts import (
 LIGHTHOUSE = "a lighthouse on a cliff, oil painting"
 CARRIER = "halfway across and at middle height"
 LARGE = 1024
-WITH_PLOTS = 660
+WITH_PLOTS = 760
 """How high Rotate Prompt is once its plots are there."""
 SD3 = Sampling(28, 4.5, "euler", "sgm_uniform")
 

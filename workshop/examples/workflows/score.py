@@ -22,8 +22,8 @@ Everything is in the box. Run.
 ## Read it
 
 **Compare Drifts** puts each score beside two controls: a *frozen* clip (the first frame, repeated)
-and the same frames *shuffled*. A score that a control reaches too says nothing. The **Verdict**
-says what follows.
+and the same frames *shuffled*. A score that a control reaches too says nothing. The verdict above
+the picture says what follows.
 
 - `angle_spearman`: does it move when the clip moves?
 - `gram_correlation`: does it come back to where the clip comes back to?
@@ -57,13 +57,11 @@ What was read from the clip? *02-look_at_a_clip_first* shows it.
         fps=drift["fps"],
     )
     compared = add("ClipDriftCompare", reference=drift["drift"], result=again["drift"])
-    compared.share, compared.least_size = 1.4, (0, 856)
-    verdict = add.titled("Verdict", "PreviewAny", source=compared["verdict"])
-    verdict.least_size = (0, 70)
+    compared.share, compared.least_size, again.least_size = 1.4, (0, 1000), (0, 490)
     return row(
         text,
         Group(MODELS, GREEN, column(*subject.loaders, *subject.says, video)),
         Group("2 Move the prompt", GOLD, column(drift, following)),
         Group("3 Draw, look again", TEAL, column(save(add, Output(created, 0), "scored"), again)),
-        Group("4 Score it", BLUE, column(compared, verdict)),
+        Group("4 Score it", BLUE, column(compared)),
     ).widen(PAGE_WIDTH)
