@@ -100,9 +100,8 @@ def texts(add: Graph, clip: Output, prompt: str) -> Texts:
 
 
 class Motion(NamedTuple):
-    """A clip's motion, and where its nodes are."""
+    """A clip's motion, and the nodes that read it."""
 
-    drift: Output
     rotation: Output
     video: Node
     nodes: tuple[Node, ...]
@@ -141,7 +140,6 @@ def motion(add: Graph, subject: Subject, frames: int = FRAMES) -> Motion:
         ],
     )
     return Motion(
-        drift["drift"],
         rotation["rotation"],
         video,
         (drift, turned),
@@ -161,9 +159,8 @@ def rotate(add: Graph, subject: Subject, read: Motion, **settings) -> Node:
 
 
 class Drawing(NamedTuple):
-    """Pictures, the video of them, what moved them, and the nodes that drew them."""
+    """A video of what was drawn, what moved it, and the nodes that drew it."""
 
-    images: Output
     video: Output
     before: tuple[Node, ...]
     nodes: tuple[Node, ...]
@@ -215,8 +212,8 @@ def draw(
     else:
         inside, handed = [subject.canvas, noise, *handed, *inside], []
     fold = add.fold("Draw", row(*inside), shows, gives=[(video, "video"), (after[-1], "images")])
-    pictures, first = Output(after[-1], 0), (subject.canvas,) if apart else ()
-    return Drawing(pictures, Output(video, 0), tuple(before), (*handed, fold), first)
+    first = (subject.canvas,) if apart else ()
+    return Drawing(Output(video, 0), tuple(before), (*handed, fold), first)
 
 
 class Sampled(NamedTuple):
