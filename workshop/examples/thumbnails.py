@@ -31,7 +31,7 @@ from .demo import frames_of
 from .workflows.mini import PROMPT
 from .workflows.parts import FPS, SEED, VIDEO
 
-SIDE, GAP, CAPTION, COLOURS = 160, 6, 28, 32
+SIDE, GAP, CAPTION, LETTERS, COLOURS = 160, 6, 28, 15, 64
 GROUND, TEXT = "#1d1e21", "#f2f2f2"
 LATENT = (4, 8, 8)
 """Mini Kandinsky's, of a picture of 64 × 64 pixels."""
@@ -48,7 +48,7 @@ class Shown(NamedTuple):
     """Whether the workflow itself draws with a large model."""
 
 
-BOTH = "prompt and noise move"
+BOTH = "prompt and noise"
 SHOWN = {
     "01-mini_kandinsky": Shown(PROMPT, "the prompt follows the clip", stands_in=False),
     "03-rotate_the_prompt": Shown("a red triangle on black", "the prompt moves"),
@@ -64,7 +64,7 @@ SHOWN = {
     "13-score_the_motion": Shown(
         "a cyan star on black", "how well does it follow?", stands_in=False
     ),
-    "14-text2video_zero": Shown("a red square on dark grey", "prompt and path move"),
+    "14-text2video_zero": Shown("a red square on dark grey", "prompt and path"),
     "15-long_clip_by_windows": Shown("a white circle on navy", "many frames", noise=0.2),
     "16-attend_to_first_frame": Shown(PROMPT, "do frames look alike?", noise=1.0, stands_in=False),
     "17-rotate_the_prompt_sdxl": Shown("a pink triangle on navy", "the prompt moves"),
@@ -91,7 +91,7 @@ class Recorder:
         else:
             shown = SHOWN[name]
             right = self.drawn(shown)
-            says = shown.says + (" · drawn by Mini Kandinsky" if shown.stands_in else "")
+            says = shown.says + (" · by Mini Kandinsky" if shown.stands_in else "")
         return [card(*pair, says) for pair in zip(self.clip, right, strict=True)]
 
     def drawn(self, shown: Shown) -> list[Image.Image]:
@@ -126,7 +126,9 @@ def card(left: Image.Image, right: Image.Image, says: str = "") -> Image.Image:
         tile = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         whole.paste(tile, (place * (SIDE + GAP), 0))
     if says:
-        font = ImageFont.truetype(findfont("DejaVu Sans"), 17)
+        font = ImageFont.truetype(findfont("DejaVu Sans"), LETTERS)
+        if font.getlength(says) > whole.width - 2 * GAP:
+            raise ValueError(f"{says!r} is wider than a card: say it shorter.")
         middle = (whole.width // 2, SIDE + CAPTION // 2)
         ImageDraw.Draw(whole).text(middle, says, TEXT, font, anchor="mm")
     return whole
