@@ -46,15 +46,17 @@ class Rendered(NamedTuple):
 
 
 def demo_prompt(object_info: dict) -> Prompt:
-    """The workflow, which also keeps the clip's drift and all frames, and both side by side."""
+    """The workflow, which also keeps the clip's drift and its report, and all frames, and both side
+    by side."""
     prompt = ui_to_api(json.loads(WORKFLOW.read_text(encoding="utf-8")), object_info)
-    drift = prompt[only(prompt, "ClipDriftReport")]["inputs"]["drift"]
+    drift = prompt[only(prompt, "ClipDriftCompare")]["inputs"]["reference"]
     drawn = [only(prompt, "VAEDecode"), 0]
     larger = {"upscale_method": "lanczos", "width": SIDE, "height": SIDE, "crop": "disabled"}
     saved = {"format": "auto", "codec": "auto"}
     clip = {"video": [only(prompt, "LoadVideo"), 0], "drift": drift}
     return {
         **prompt,
+        "report": node("ClipDriftReport", drift=drift),
         "drift": node("ClipDriftSave", drift=drift, filename_prefix="demo/drift"),
         "frames": node("SaveImage", images=drawn, filename_prefix="demo/frame"),
         "larger": node("ImageScale", image=drawn, **larger),
@@ -109,13 +111,14 @@ def render(server: ComfyServer) -> Rendered:
     seen, strip = frames_of(clip), io.BytesIO()
     rows = [("the clip", seen), (f"its motion, carried to “{said}”", drawn)]
     draw_strip(rows).save(strip, "PNG")
-    (verdict,) = outputs[only(prompt, "PreviewAny")]["text"]
+    compared = only(prompt, "ClipDriftCompare")
+    (verdict,) = outputs[compared]["text"]
     files = {
         "clip.mp4": clip,
         "side_by_side.mp4": shown("side"),
         "strip.png": strip.getvalue(),
-        "report.png": shown(only(prompt, "ClipDriftReport")),
-        "comparison.png": shown(only(prompt, "ClipDriftCompare")),
+        "report.png": shown("report"),
+        "comparison.png": shown(compared),
         "drift.safetensors": drift.read_bytes(),
     }
     return Rendered(seen, drawn, files, seconds, verdict)
