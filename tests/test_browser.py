@@ -166,6 +166,10 @@ def test_a_template_opens_runs_and_shows_its_report(front, file):
             .every(node => node.imgs?.length)""",
         arg=["ClipDriftReport", "PreviewImage"],
     )
+    front.page.wait_for_function(  # the front end puts it there as it draws
+        """() => app.graph.nodes.filter(node => node.type === "ClipDriftFromVideo").every(node =>
+            node.widgets.some(({ name, value }) => name === "$$node-text-preview" && value))"""
+    )
     front.fit()
     front.screenshot(SCREENSHOTS / f"{file.stem}.png")
 

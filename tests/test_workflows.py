@@ -347,6 +347,8 @@ def test_runs_to_its_output(file, server, object_info, sample_clip, picture):
     # Beside the whole of the clip, the last frame stays to the end.
     beside = ids_of(prompt, "ImageStitch")
     size, count = ((520, 256), 16) if beside else ((SIZE, SIZE), FRAMES)
+    for larger in () if beside else ids_of(prompt, "ImageScale"):
+        size = prompt[larger]["inputs"]["width"], prompt[larger]["inputs"]["height"]
     for video in results(entry, prompt, "SaveVideo"):
         assert decoded(server.view(**video)) == [size] * count
     for moving in results(entry, prompt, "SaveAnimatedWEBP"):
