@@ -75,8 +75,7 @@ and the prompt walks along with it.
         ],
         gives=[(video, "video"), (decoded, "images")],
     )
-    saved = save(add, Output(video, 0), "text2video-zero")
-    saved.least_size = (0, LOW_VIDEO)
+    saved = save(add, Output(video, 0), "text2video-zero", LOW_VIDEO)
     place = row(column(moved), column(begun.place, fold, saved))
     drawing = Group("3 Draw the first frame, then all from it", GOLD, place)
     return page(text, subject, read, drawing, first=subject.says)
@@ -124,8 +123,7 @@ brings frame 0 along into every window.
     )
     seen = subject._replace(model=Output(windows, 0), positive=Output(moved, 0))
     drawn = draw(add, seen, read, None, 0.2)
-    saved = save(add, drawn.video, "windows")
-    saved.least_size = (0, LOW_VIDEO)
+    saved = save(add, drawn.video, "windows", LOW_VIDEO)
     drawing = row(column(moved), column(looking, *drawn.nodes, saved))
     group = Group("3 Draw by windows", GOLD, drawing)
     return page(text, subject, read, group, first=subject.says)

@@ -261,10 +261,10 @@ def drifting_noise(add: Graph, subject: Subject, rotation: Output, drift: float)
     )
 
 
-def save(add: Graph, video: Output, name: str) -> Node:
-    """A video file; its picture is wider than the nodes beside it."""
+def save(add: Graph, video: Output, name: str, height: int = 0) -> Node:
+    """A video file; its picture is wider than the nodes beside it, and as high as usual at 0."""
     saved = add("SaveVideo", video=video, filename_prefix=f"clip-drift/{name}")
-    saved.share = 1.2
+    saved.share, saved.least_size = 1.2, (0, height or saved.least_size[1])
     return saved
 
 
